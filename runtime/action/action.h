@@ -1,0 +1,203 @@
+/*
+ * action.h - every capability is an action: one row of a table, entered through one door.
+ *
+ * From a row come the REST route, the Lua call, the workflow step, the OpenAPI operation, the SDK
+ * method, the CLI call and the console's form. Whoever enters, ar_action_enter() does the same
+ * things in the same order: permission, validation, idempotency, the row's function, one commit,
+ * metrics. The row's function neither commits nor checks rights nor logs: it decodes, works on
+ * call->scope, publishes, replies.
+ *
+ * The door commits after `run` returned 0 and before the reply goes out; on -1 it rolls back. What
+ * must be in the same commit as the action's effect (the idempotency record, a workflow's step
+ * result) rides along as a before-commit hook on call->scope. So an action that writes must not
+ * wait for anything but the store after its first write: slow work (hashing, files, network) first.
+ */
+#ifndef AR_ACTION_H
+#define AR_ACTION_H
+
+#include "json/field.h"
+#include "store/store.h"
+#include "tenant/tenant.h"
+
+struct ar_call;
+
+/* ---- the row ---- */
+
+#define AR_ALLOW_ANYONE "-"  /* also without a token */
+#define AR_ALLOW_SIGNED_IN "+" /* any valid token or key */
+
+enum ar_action_flag {
+	AR_A_WRITE = 1 << 0,     /* changes something: takes Idempotency-Key, is audited */
+	AR_A_OUTSIDE = 1 << 1,   /* has effects outside of the store: at least once in a workflow */
+	AR_A_RAW_IN = 1 << 2,    /* the REST body is bytes, in call->body */
+	AR_A_RAW_OUT = 1 << 3,   /* replies bytes, with a content type of their own */
+	AR_A_PLATFORM = 1 << 4,  /* under /platform/v1, for operators; call->tenant is NULL */
+	AR_A_REST_ONLY = 1 << 5, /* makes no sense from Lua or a workflow (it speaks HTTP) */
+	AR_A_ROOT = 1 << 6,      /* the route stands outside of /api/v1 (/.well-known/...) */
+	AR_A_LIST = 1 << 7,      /* takes filter, sort, fields, limit, cursor... (action/list.h) */
+};
+
+struct ar_action {
+	const char *name;  /* "auth.create_user" */
+	const char *route; /* "POST /auth/users", "GET /buckets/{bucket}/objects/{key...}"; "ANY /fn/..." */
+	const char *allow; /* a permission, AR_ALLOW_ANYONE or AR_ALLOW_SIGNED_IN; never NULL */
+	/*
+	 * What goes in, one table for every face. REST fills it from the path ({names} of the route),
+	 * the query (GET, HEAD and DELETE, and fields with .query), the headers (ifMatch, ifNoneMatch)
+	 * and the body's members; or, when `body` names a field, the whole body goes there.
+	 */
+	const struct ar_field *in;
+	const char *body;
+	const struct ar_field *out; /* NULL: no body (204) unless the action says otherwise */
+	AR_YIELDS int (*run)(struct ar_call *call);
+	unsigned flags;       /* enum ar_action_flag */
+	int status;           /* of success; 0: 200, or 204 without `out` */
+	int64_t deadline_ms;  /* 0: the server's default */
+	const char *help;     /* one line, English: OpenAPI summary, CLI help */
+	const char *alias;    /* another name, as a design writes it: "data-model.validate_schema" */
+};
+
+/* ---- who calls ---- */
+
+enum ar_who_kind { AR_WHO_ANYONE, AR_WHO_USER, AR_WHO_KEY, AR_WHO_FUNCTION, AR_WHO_WORKFLOW,
+		   AR_WHO_SYSTEM, AR_WHO_OPERATOR };
+
+struct ar_who {
+	enum ar_who_kind kind;
+	struct ar_str id;            /* of the user, key, function...; empty for anyone */
+	struct ar_str session;       /* of a user's token */
+	const struct ar_json *auth;  /* what rules see as @auth: {id, email, roles, ...}; may be NULL */
+	/* Permissions, sorted; "*" alone allows all, "auth.*" a branch. */
+	const struct ar_str *permissions;
+	size_t npermissions;
+};
+bool ar_who_may(const struct ar_who *who, struct ar_str permission);
+extern const struct ar_who ar_who_anyone, ar_who_system; /* the system may do everything */
+/* A copy with exactly these permissions, an array of strings (functions, workflows). */
+struct ar_who *ar_who_limited(struct ar_pool *pool, enum ar_who_kind kind, struct ar_str id,
+			      const struct ar_json *permissions);
+
+/* Turns "Authorization: Bearer ..." into who. The auth module gives it; the edge calls it.
+ * AR_E_UNAUTHORIZED when the token is not good. */
+typedef AR_YIELDS int ar_authenticate_fn(struct ar_call *call, struct ar_str bearer,
+					 const struct ar_who **ret);
+void ar_action_set_authenticate(ar_authenticate_fn *fn);
+ar_authenticate_fn *ar_action_authenticate(void);
+
+/* ---- a call ---- */
+
+enum ar_face { AR_FACE_REST, AR_FACE_LUA, AR_FACE_WORKFLOW, AR_FACE_CLI, AR_FACE_SYSTEM };
+
+enum ar_reply_kind { AR_REPLY_NONE, AR_REPLY_JSON, AR_REPLY_BYTES, AR_REPLY_FILE };
+
+struct ar_reply {
+	int status;                /* 0: the row's */
+	enum ar_reply_kind kind;
+	struct ar_buf *json;       /* AR_REPLY_JSON */
+	struct ar_str bytes, content_type;
+	int fd;                    /* AR_REPLY_FILE: owned by the reply */
+	int64_t offset, length;
+	struct ar_call_header { const char *name; struct ar_str value; } headers[16];
+	size_t nheaders;
+};
+
+struct ar_call {
+	struct ar_pool *pool;
+	struct ar_tenant *tenant;        /* NULL for platform actions only */
+	const struct ar_who *who;
+	const struct ar_action *action;
+	struct ar_json *input;           /* normalised by the row's table; an object */
+	struct ar_str body;              /* AR_A_RAW_IN */
+	struct ar_scope scope;
+	struct ar_reply reply;
+	enum ar_face face;
+	int depth;                       /* of calls that functions make through the platform */
+	struct ar_str language;          /* Accept-Language as it came */
+	struct ar_str request_id;        /* UUID; the problem's instance */
+	struct ar_str trace_id;          /* 32 hex digits */
+	struct ar_str idempotency_key;   /* empty: none */
+	const struct ar_http *http;      /* AR_FACE_REST only: for what speaks HTTP; else NULL */
+	struct ar_str subpath;           /* what a trailing {rest...} of the route matched */
+};
+
+/* Runs a row on a prepared call. The reply is complete and committed, or the error stack says why. */
+AR_YIELDS int ar_action_enter(struct ar_call *call, const struct ar_action *action);
+
+/*
+ * The in-process face: calls an action by name with an input object and returns its JSON (NULL for
+ * none; bytes come as a string). hook rides in the action's unit of work (may be NULL); it sees the
+ * output through call->reply. It is not called when the action wrote nothing.
+ */
+struct ar_invoke {
+	struct ar_tenant *tenant;
+	const struct ar_who *who;
+	enum ar_face face;
+	int depth;
+	struct ar_str action;
+	struct ar_json *input;     /* NULL: {} */
+	struct ar_str idempotency_key, trace_id;
+	int (*hook)(struct ar_call *call, void *arg);
+	void *hook_arg;
+};
+AR_YIELDS int ar_action_invoke(struct ar_pool *pool, const struct ar_invoke *invoke,
+			       struct ar_json **ret);
+
+/* ---- inside a row's function ---- */
+
+/* The input as a struct, by the row's own table: fields that were not given stay zero. */
+int ar_input(struct ar_call *call, void *ret_struct, uint64_t *ret_present);
+struct ar_str ar_in_str(struct ar_call *call, const char *name); /* empty when not given */
+int64_t ar_in_int(struct ar_call *call, const char *name, int64_t otherwise);
+struct ar_json *ar_in(struct ar_call *call, const char *name); /* NULL when not given or null */
+
+struct ar_jw *ar_reply_json(struct ar_call *call, int status); /* writer; status 0: the row's */
+int ar_reply_struct(struct ar_call *call, const void *value);  /* printed by the row's `out` */
+int ar_reply_value(struct ar_call *call, const struct ar_json *value);
+int ar_reply_bytes(struct ar_call *call, struct ar_str content_type, struct ar_str bytes);
+int ar_reply_none(struct ar_call *call);
+void ar_reply_header(struct ar_call *call, const char *name, struct ar_str value);
+
+/* "If-Match" against the current ETag text (with quotes): AR_E_PRECONDITION when it does not
+ * match; no If-Match passes. */
+int ar_check_if_match(struct ar_call *call, struct ar_str etag);
+
+/* ---- registration: at start, before the loops ---- */
+
+struct ar_module {
+	const char *name;
+	const struct ar_action *actions;           /* ends with a zero row */
+	const struct ar_migration *migrations;     /* of each tenant's database; may be NULL */
+	const struct ar_err_def *const *errors;    /* ends with NULL; each has a message in i18n/ */
+	int (*start)(void);                        /* once per process; may be NULL */
+	AR_YIELDS int (*attach)(void);             /* on each loop; may be NULL */
+	AR_YIELDS void (*detach)(void);
+	AR_YIELDS int (*tenant_created)(struct ar_call *call); /* in the new tenant's first unit */
+	AR_YIELDS int (*demo)(struct ar_call *call); /* sample content of the demo tenant */
+};
+void ar_action_register(const struct ar_module *module); /* asserts that names and routes are free */
+const struct ar_module *const *ar_modules(void); /* NULL-terminated */
+const struct ar_action *ar_action_find(struct ar_str name); /* also by alias; or NULL */
+
+/* A route that matches: names and values of its {parts}, percent-decoded. */
+struct ar_route_match {
+	const struct ar_action *action;
+	struct { struct ar_str name, value; } params[8];
+	size_t nparams;
+	struct ar_str rest;       /* of {name...} */
+	unsigned allowed_methods; /* when action is NULL: what the path would take, else 404 */
+};
+/* AR_E_NOT_FOUND, AR_E_METHOD, or AR_E_MALFORMED (bad percent-encoding, NUL, "..", invalid UTF-8). */
+int ar_route_match(struct ar_pool *pool, struct ar_str method, struct ar_str path, bool platform,
+		   struct ar_route_match *ret);
+void ar_route_methods(unsigned methods, char *out, size_t cap); /* "GET, POST": for Allow */
+
+/* ---- problem+json ---- */
+
+/* Writes the top of the current error stack for the client. Returns the status. */
+int ar_problem(struct ar_pool *pool, const struct ar_err *err, struct ar_str accept_language,
+	       struct ar_str request_id, struct ar_buf *out);
+/* The message of a slug in the best language of Accept-Language; {name} is replaced. */
+struct ar_str ar_message(struct ar_pool *pool, struct ar_str accept_language, const char *slug,
+			 const struct ar_err_param *params);
+
+#endif

@@ -1,0 +1,121 @@
+/*
+ * bus.h - the durable event log of a tenant, those who react to it, and timers.
+ *
+ * ar_publish() writes an event in the unit of work of the change that it announces, so a change
+ * and its event are stored together or not at all. After the commit the tenant's bus worker (one
+ * fiber on the tenant's home loop) hands it to every matching subscription: at least once, in order
+ * for events of the same key, in parallel across keys. A delivery that fails is tried again with a
+ * jittered back-off; later events of its key wait behind it; after the last attempt it is a dead
+ * letter, kept until it is redriven or deleted. Positions are kept in the tenant's database, so a
+ * restart resumes where the last commit left off.
+ *
+ * Effects that only touch the store can be exactly once: a target gets a scope whose commit also
+ * moves the position.
+ */
+#ifndef AR_BUS_H
+#define AR_BUS_H
+
+#include "json/json.h"
+#include "store/store.h"
+
+struct ar_event {
+	int64_t seq;          /* order in the tenant's log */
+	struct ar_str id;     /* UUIDv7 */
+	struct ar_str topic;  /* "data.record.created", "auth.user.created", a tenant's own name */
+	struct ar_str key;    /* what keeps its order: a record's id; may be empty */
+	int64_t time_ms;
+	struct ar_str trace_id;
+	struct ar_json *data;
+};
+
+/* Takes part in the scope's unit of work (begins it). The payload is printed at once. At most
+ * 256 KiB of JSON: AR_E_TOO_LARGE. ret_id may be NULL. */
+AR_YIELDS int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
+			 const struct ar_json *data, struct ar_str *ret_id);
+
+/* ---- reacting ---- */
+
+struct ar_delivery {
+	struct ar_pool *pool;
+	struct ar_str database;        /* the tenant's name */
+	struct ar_db *db;
+	const struct ar_event *event;
+	struct ar_str subscription, target; /* names; target is what the subscription row says */
+	const struct ar_json *options; /* of the subscription */
+	int attempt;                   /* from 1 */
+};
+
+/*
+ * A kind of target: "function", "workflow", or one of the house's own consumers. deliver() returns
+ * 0 when it is done, -1 with an error to be tried again (an error below 500 other than 408, 409,
+ * 425 and 429 goes to the dead letters at once). It must be idempotent by event id.
+ */
+struct ar_bus_target {
+	const char *kind;
+	const char *topics;   /* a built-in consumer's pattern ("auth.*"); NULL: by subscription rows */
+	AR_YIELDS int (*deliver)(struct ar_delivery *delivery);
+};
+void ar_bus_register(const struct ar_bus_target *target); /* at start */
+
+struct ar_subscription {
+	struct ar_str name;      /* unique in the tenant */
+	struct ar_str topics;    /* "user_registered", "data.record.*", "*" */
+	struct ar_str condition; /* an expression on @event; empty: all */
+	struct ar_str kind, target;
+	struct ar_json *options; /* NULL: none */
+	int64_t max_attempts;    /* 0: 10 */
+};
+/* Inside the scope's unit of work; starts at the events that commit after it. Replaces by name. */
+AR_YIELDS int ar_subscribe(struct ar_scope *scope, const struct ar_subscription *subscription);
+AR_YIELDS int ar_unsubscribe(struct ar_scope *scope, struct ar_str name); /* and its deliveries */
+
+/* ---- timers ---- */
+
+struct ar_timer {
+	struct ar_str id;   /* unique in the tenant: the same id replaces */
+	int64_t due_ms;     /* wall clock */
+	struct ar_str kind; /* who handles it */
+	struct ar_str data; /* JSON text, small */
+};
+/* Fires at or after due_ms, also after a restart; the handler's scope deletes it in its commit. */
+struct ar_timer_kind {
+	const char *kind;
+	AR_YIELDS int (*fire)(struct ar_scope *scope, struct ar_str database,
+			      const struct ar_timer *timer);
+};
+void ar_timer_register(const struct ar_timer_kind *kind);
+AR_YIELDS int ar_timer_set(struct ar_scope *scope, const struct ar_timer *timer);
+AR_YIELDS int ar_timer_clear(struct ar_scope *scope, struct ar_str id);
+
+/* ---- the machine ---- */
+
+extern const struct ar_migration ar_bus_migrations[]; /* of each tenant's database */
+
+/*
+ * Something else that must resume after a restart or wakes with the tenant (workflow runs): called
+ * on the home loop, in the worker's fiber, when the tenant's bus starts; returns how many it found.
+ */
+void ar_bus_on_start(AR_YIELDS int (*resume)(struct ar_str database));
+
+/* loops: all event loops, in order; a tenant's home is chosen by its name. */
+int ar_bus_start(struct ar_store *store, struct ar_loop *const *loops, int nloops);
+/* Looks through all tenants for work left over, a few at a time, in the background. */
+AR_YIELDS void ar_bus_resume_all(void);
+AR_YIELDS void ar_bus_stop(void); /* on each loop: workers end after the delivery at hand */
+struct ar_loop *ar_bus_home(struct ar_str database);
+/* Runs fn(arg) in a new fiber on the tenant's home loop. Any loop. */
+void ar_bus_go_home(struct ar_str database, void (*fn)(void *arg), void *arg);
+/* There may be work for the tenant's worker: after a commit, any loop. Cheap when it is awake. */
+void ar_bus_wake(struct ar_str database);
+
+/* ---- looking in: for actions ---- */
+
+AR_YIELDS int ar_bus_redrive(struct ar_scope *scope, int64_t dead_letter);
+AR_YIELDS int ar_bus_forget(struct ar_scope *scope, int64_t dead_letter);
+
+struct ar_bus_stats {
+	uint64_t published, delivered, failed, dead, timers_fired, workers;
+};
+void ar_bus_stats(struct ar_bus_stats *ret);
+
+#endif
