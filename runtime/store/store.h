@@ -84,6 +84,7 @@ struct ar_scope {
 	struct ar_db *db;
 	struct ar_uow *uow;   /* NULL until the first write */
 	struct ar_pool *pool; /* rows and texts live here */
+	struct ar_scope_hook *before, *after; /* of the next commit; the room's own */
 };
 void ar_scope_init(struct ar_scope *scope, struct ar_db *db, struct ar_pool *pool);
 
@@ -139,7 +140,7 @@ AR_YIELDS int ar_savepoint_keep(struct ar_scope *scope);
 AR_YIELDS int ar_savepoint_undo(struct ar_scope *scope); /* keeps the error stack */
 
 /* fn runs inside the unit, right before its commit, in order of registration; -1 rolls back. May
- * write. Hooks are dropped with a roll back. Memory for them comes from the scope's pool. */
+ * write. May be registered before the unit begins; without a unit it never runs. Hooks are dropped with a roll back. Memory for them comes from the scope's pool. */
 int ar_before_commit(struct ar_scope *scope, int (*fn)(struct ar_scope *scope, void *arg), void *arg);
 /* fn runs in the same fiber once the commit is on disk; it may not fail. */
 int ar_after_commit(struct ar_scope *scope, void (*fn)(void *arg), void *arg);
