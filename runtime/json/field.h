@@ -67,14 +67,14 @@ struct ar_field {
 
 #define AR_FIELD_NAMED(struct_, member, name_, type_, ...)                                         \
 	{ .name = (name_), .type = (type_), .offset = AR_FIELD_OFFSET(struct_, member, type_),     \
-	  ##__VA_ARGS__ }
+	  __VA_ARGS__ }
 #define AR_FIELD(struct_, member, type_, ...)                                                      \
-	AR_FIELD_NAMED(struct_, member, #member, type_, ##__VA_ARGS__)
+	AR_FIELD_NAMED(struct_, member, #member, type_, __VA_ARGS__)
 #define AR_FIELD_FREE(name_, type_, ...)                                                           \
-	{ .name = (name_), .type = (type_), .offset = AR_FIELD_NO_MEMBER, ##__VA_ARGS__ }
+	{ .name = (name_), .type = (type_), .offset = AR_FIELD_NO_MEMBER, __VA_ARGS__ }
 /* What each member of an array is; at file scope, as the value of .items. */
 #define AR_ITEM(type_, ...)                                                                        \
-	((const struct ar_field[]){ AR_FIELD_FREE("", type_, ##__VA_ARGS__) })
+	((const struct ar_field[]){ AR_FIELD_FREE("", type_, __VA_ARGS__) })
 
 /* An array of negative size here means: the member's C type is not the one that the row needs. */
 #define AR_FIELD_OFFSET(struct_, member, type_)                                                    \
