@@ -148,6 +148,7 @@ AR_YIELDS int ar_action_invoke(struct ar_pool *pool, const struct ar_invoke *inv
 int ar_input(struct ar_call *call, void *ret_struct, uint64_t *ret_present);
 struct ar_str ar_in_str(struct ar_call *call, const char *name); /* empty when not given */
 int64_t ar_in_int(struct ar_call *call, const char *name, int64_t otherwise);
+bool ar_in_bool(struct ar_call *call, const char *name, bool otherwise);
 struct ar_json *ar_in(struct ar_call *call, const char *name); /* NULL when not given or null */
 
 struct ar_jw *ar_reply_json(struct ar_call *call, int status); /* writer; status 0: the row's */
@@ -171,10 +172,28 @@ struct ar_module {
 	int (*start)(void);                        /* once per process; may be NULL */
 	AR_YIELDS int (*attach)(void);             /* on each loop; may be NULL */
 	AR_YIELDS void (*detach)(void);
-	AR_YIELDS int (*tenant_created)(struct ar_call *call); /* in the new tenant's first unit */
-	AR_YIELDS int (*demo)(struct ar_call *call); /* sample content of the demo tenant */
+	/*
+	 * In the new tenant's first unit of work (call->scope), as the system, in order of
+	 * registration; the tenant is reachable only after its commit. call->input is what the
+	 * operator sent: {"name", "email"?, ...}. Members set on `reply` go back to the operator
+	 * (auth sets "admin": {"email", "password"}).
+	 */
+	AR_YIELDS int (*tenant_created)(struct ar_call *call, struct ar_json *reply);
+	/*
+	 * Sample content of the demo tenant, each time apprun starts with --demo: makes what is missing,
+	 * changes nothing that is there. As the system, in a unit of its own that the caller commits;
+	 * it may ar_action_invoke() before its first write on call->scope.
+	 */
+	AR_YIELDS int (*demo)(struct ar_call *call);
+	/* Adds what this tenant has of its own (its collections, say) to its OpenAPI document: members
+	 * of "paths" and of "components"/"schemas"; nodes in call->pool. */
+	AR_YIELDS int (*openapi)(struct ar_call *call, struct ar_json *paths,
+				 struct ar_json *schemas);
 };
 void ar_action_register(const struct ar_module *module); /* asserts that names and routes are free */
+/* The room's own: GET /openapi.json, and the operators' /platform/v1/tenants. Register it first. */
+extern const struct ar_module ar_core_module;
+void ar_action_done(void); /* after the loops ended: forgets what was registered */
 const struct ar_module *const *ar_modules(void); /* NULL-terminated */
 const struct ar_action *ar_action_find(struct ar_str name); /* also by alias; or NULL */
 

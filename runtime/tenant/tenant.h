@@ -32,6 +32,7 @@ extern const struct ar_migration ar_tenant_migrations[]; /* of the platform's da
 void ar_tenant_init(struct ar_store *store);
 void ar_tenant_attach(void);
 AR_YIELDS void ar_tenant_detach(void);
+void ar_tenant_done(void); /* after the loops ended */
 struct ar_store *ar_tenant_store(void);
 
 /* Held until released; a tenant that nobody holds cools down and is dropped with its caches. */
@@ -40,7 +41,14 @@ void ar_tenant_release(struct ar_tenant *tenant);
 
 /* ---- making and unmaking: for the platform's operators ---- */
 
-AR_YIELDS int ar_tenant_create(struct ar_str name); /* AR_E_TENANT_EXISTS, AR_E_INVALID */
+/*
+ * setup (may be NULL) fills the new tenant before anybody can reach it; when it fails, or the
+ * process ends before it is done, there is no tenant. AR_E_TENANT_EXISTS, AR_E_INVALID.
+ */
+AR_YIELDS int ar_tenant_create(struct ar_str name,
+			       AR_YIELDS int (*setup)(struct ar_tenant *tenant, void *arg),
+			       void *arg);
+/* Waits until nobody holds the tenant (AR_E_BUSY after 10 s), then deletes its database. */
 AR_YIELDS int ar_tenant_delete(struct ar_str name);
 /* Names after `after`, in order, at most limit; texts in pool. */
 AR_YIELDS int ar_tenant_list(struct ar_pool *pool, struct ar_str after, int limit,
