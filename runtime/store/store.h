@@ -93,14 +93,17 @@ void ar_scope_init(struct ar_scope *scope, struct ar_db *db, struct ar_pool *poo
 	(const struct ar_json[]){ __VA_ARGS__ }, \
 		(sizeof((const struct ar_json[]){ __VA_ARGS__ }) / sizeof(struct ar_json))
 #define AR_NO_ARGS NULL, 0
+/* Bytes, for BLOB and BYTEA columns. */
+#define AR_J_BYTES(v) ((struct ar_json){ .type = AR_STRING, .count = AR_ARG_BYTES, .s = (v) })
+#define AR_ARG_BYTES 0xB17E5u
 
 /* Rows are complete when ar_query returns, so the fiber may wait between them. */
 struct ar_rows {
 	size_t count, columns;
 	size_t at;           /* of the current row, 1-based after ar_rows_next */
-	void *cells;         /* the driver's */
-	const struct ar_rows_ops *ops;
-};
+	struct ar_row *row;  /* the current one (driver.h) */
+	struct ar_pool *pool;
+}; /* a copy of the struct goes through the rows on its own */
 
 AR_YIELDS int ar_query(struct ar_scope *scope, struct ar_rows *ret, const char *sql,
 		       const struct ar_json *args, size_t nargs);
@@ -122,6 +125,7 @@ double ar_col_float(const struct ar_rows *rows, size_t column);
 struct ar_str ar_col_str(const struct ar_rows *rows, size_t column); /* lives as long as the pool */
 struct ar_str ar_col_bytes(const struct ar_rows *rows, size_t column); /* BLOB and BYTEA */
 enum ar_type ar_col_type(const struct ar_rows *rows, size_t column); /* AR_BOOL on PostgreSQL only */
+struct ar_json ar_col_value(const struct ar_rows *rows, size_t column); /* by its type */
 
 /* ---- units of work ---- */
 
