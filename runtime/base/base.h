@@ -33,5 +33,6 @@
 #include "base/crypt.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/embed.h"
 
 #endif
