@@ -1,0 +1,144 @@
+/*
+ * slot.c - the caches that modules keep per tenant, each with an epoch that all loops share.
+ *
+ * A value is loaded on the loop that asks, stamped with the epoch read before the load began. A
+ * commit that changes the thing moves the epoch, so the next ar_tenant_get() on any loop loads
+ * again. A replaced value lives on in `retired` until its last user drops it.
+ */
+#include <assert.h>
+
+#include "tenant/tenant_int.h"
+
+static struct ar_tenant_slot *slots[TENANT_SLOTS_MAX];
+static int nslots;
+
+void ar_tenant_slot_register(struct ar_tenant_slot *slot)
+{
+	for (int i = 0; i < nslots; i++)
+		assert(slots[i] != slot);
+	assert(nslots < TENANT_SLOTS_MAX);
+	slot->index = nslots;
+	slots[nslots++] = slot;
+}
+
+void tenant_slots_reset(void)
+{
+	nslots = 0;
+}
+
+static void value_free(struct slot_value *value)
+{
+	if (value->slot->unload != NULL)
+		value->slot->unload(value->value);
+	ar_heap_free(value);
+}
+
+static void cell_replace(struct ar_tenant_int *in, struct slot_cell *cell, struct slot_value *value)
+{
+	struct slot_value *old = cell->current;
+
+	cell->current = value;
+	if (old == NULL)
+		return;
+	if (--old->refs == 0) {
+		value_free(old);
+	} else {
+		old->next = in->retired;
+		in->retired = old;
+	}
+}
+
+static AR_YIELDS int cell_load(struct ar_tenant *tenant, struct ar_tenant_slot *slot,
+			       struct slot_value **ret)
+{
+	struct slot_cell *cell = &tenant->in->cells[slot->index];
+	uint64_t epoch = atomic_load(&tenant->in->shared->epochs[slot->index]);
+	void *loaded = NULL;
+
+	cell->loading = true;
+	int rc = slot->load(tenant, &loaded);
+	cell->loading = false;
+	ar_cond_broadcast(&cell->loaded);
+	if (rc != 0)
+		return -1;
+	struct slot_value *value = ar_heap_new(struct slot_value);
+
+	*value = (struct slot_value){ .value = loaded, .epoch = epoch, .refs = 1, .slot = slot };
+	cell_replace(tenant->in, cell, value);
+	*ret = value;
+	return 0;
+}
+
+AR_YIELDS int ar_tenant_get(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void **ret)
+{
+	struct slot_cell *cell = &tenant->in->cells[slot->index];
+	struct slot_value *value;
+
+	assert(slots[slot->index] == slot);
+	for (;;) {
+		uint64_t epoch = atomic_load_explicit(&tenant->in->shared->epochs[slot->index],
+						      memory_order_acquire);
+
+		value = cell->current;
+		if (value != NULL && value->epoch == epoch)
+			break;
+		if (!cell->loading) {
+			if (cell_load(tenant, slot, &value) != 0)
+				return -1;
+			break;
+		}
+		if (ar_cond_wait(&cell->loaded) != 0)
+			return -1;
+	}
+	value->refs++;
+	*ret = value->value;
+	return 0;
+}
+
+void ar_tenant_drop(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void *value)
+{
+	struct slot_value *current = tenant->in->cells[slot->index].current;
+
+	if (current != NULL && current->value == value) {
+		assert(current->refs > 1);
+		current->refs--;
+		return;
+	}
+	for (struct slot_value **at = &tenant->in->retired; *at != NULL; at = &(*at)->next) {
+		struct slot_value *old = *at;
+
+		if (old->slot != slot || old->value != value)
+			continue;
+		if (--old->refs == 0) {
+			*at = old->next;
+			value_free(old);
+		}
+		return;
+	}
+	assert(!"a slot's value was dropped once too often");
+}
+
+void tenant_slots_unload(struct ar_tenant_int *in)
+{
+	assert(in->retired == NULL);
+	for (int i = 0; i < nslots; i++) {
+		struct slot_value *value = in->cells[i].current;
+
+		if (value == NULL)
+			continue;
+		assert(value->refs == 1 && !in->cells[i].loading);
+		in->cells[i].current = NULL;
+		value_free(value);
+	}
+}
+
+static void epoch_move(void *arg)
+{
+	atomic_fetch_add((_Atomic uint64_t *)arg, 1);
+}
+
+int ar_tenant_changes(struct ar_tenant *tenant, struct ar_tenant_slot *slot,
+		      struct ar_scope *scope)
+{
+	return ar_after_commit(scope, epoch_move, &tenant->in->shared->epochs[slot->index]);
+}
