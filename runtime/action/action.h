@@ -20,6 +20,14 @@
 #include "tenant/tenant.h"
 
 struct ar_call;
+struct ar_http;
+
+extern const struct ar_err_def AR_E_ACTION_UNKNOWN[1];   /* 404 action/unknown: "action" */
+extern const struct ar_err_def AR_E_ACTION_FACE[1];      /* 422 action/face: not from here */
+extern const struct ar_err_def AR_E_ACTION_DEPTH[1];     /* 422 action/depth: calls inside calls */
+extern const struct ar_err_def AR_E_KEY_REUSED[1];       /* 422 action/key-reused */
+extern const struct ar_err_def AR_E_KEY_RUNNING[1];      /* 409 action/key-running */
+#define AR_CALL_DEPTH_MAX 8
 
 /* ---- the row ---- */
 
@@ -118,6 +126,7 @@ struct ar_call {
 	struct ar_str idempotency_key;   /* empty: none */
 	const struct ar_http *http;      /* AR_FACE_REST only: for what speaks HTTP; else NULL */
 	struct ar_str subpath;           /* what a trailing {rest...} of the route matched */
+	struct ar_str target;            /* AR_FACE_REST: path and query as sent */
 };
 
 /* Runs a row on a prepared call. The reply is complete and committed, or the error stack says why. */
@@ -125,7 +134,8 @@ AR_YIELDS int ar_action_enter(struct ar_call *call, const struct ar_action *acti
 
 /*
  * The in-process face: calls an action by name with an input object and returns its JSON (NULL for
- * none; bytes come as a string). hook rides in the action's unit of work (may be NULL); it sees the
+ * none; bytes come as a string). An action that takes bytes (AR_A_RAW_IN) gets the input's member
+ * "body": a string as it is, anything else as JSON text. hook rides in the action's unit of work (may be NULL); it sees the
  * output through call->reply. It is not called when the action wrote nothing.
  */
 struct ar_invoke {
@@ -205,10 +215,28 @@ struct ar_route_match {
 	struct ar_str rest;       /* of {name...} */
 	unsigned allowed_methods; /* when action is NULL: what the path would take, else 404 */
 };
-/* AR_E_NOT_FOUND, AR_E_METHOD, or AR_E_MALFORMED (bad percent-encoding, NUL, "..", invalid UTF-8). */
-int ar_route_match(struct ar_pool *pool, struct ar_str method, struct ar_str path, bool platform,
-		   struct ar_route_match *ret);
+enum ar_route_space { AR_ROUTES_API, AR_ROUTES_PLATFORM, AR_ROUTES_ROOT, AR_ROUTE_SPACES };
+/*
+ * path: what follows /api/v1 or /platform/v1, or the whole path for AR_ROUTES_ROOT; as sent.
+ * AR_E_NOT_FOUND; AR_E_METHOD (ret->allowed_methods is set); AR_E_MALFORMED: bad percent-encoding,
+ * NUL, ".", "..", invalid UTF-8. HEAD finds GET.
+ */
+int ar_route_match(struct ar_pool *pool, struct ar_str method, struct ar_str path,
+		   enum ar_route_space space, struct ar_route_match *ret);
 void ar_route_methods(unsigned methods, char *out, size_t cap); /* "GET, POST": for Allow */
+
+/* ---- a call from HTTP ---- */
+
+/* What the edge knows of a request, as sent. Empty texts: not there. */
+struct ar_rest {
+	const struct ar_route_match *match;
+	struct ar_str method, query, content_type, body, if_match, if_none_match;
+};
+/*
+ * Fills call->input, call->body and call->subpath; the door checks them by the row's table.
+ * AR_E_MALFORMED, AR_E_MEDIA_TYPE, AR_E_TOO_LARGE, AR_E_INVALID.
+ */
+int ar_rest_input(struct ar_call *call, const struct ar_rest *rest);
 
 /* ---- problem+json ---- */
 
@@ -218,5 +246,17 @@ int ar_problem(struct ar_pool *pool, const struct ar_err *err, struct ar_str acc
 /* The message of a slug in the best language of Accept-Language; {name} is replaced. */
 struct ar_str ar_message(struct ar_pool *pool, struct ar_str accept_language, const char *slug,
 			 const struct ar_err_param *params);
+
+/* The language that ar_message() picks: "en" or "zh-CN". */
+const char *ar_language(struct ar_str accept_language);
+
+/* ---- the machine ---- */
+
+/* Prometheus text: calls, failures and time per action. Any thread. */
+void ar_action_metrics(struct ar_buf *out);
+extern const struct ar_migration ar_action_migrations[]; /* of each tenant's database */
+/* Makes a tenant and runs the modules' tenant_created; input {"name", ...}; ret {"name", "id",
+ * ...what the hooks said}. */
+AR_YIELDS int ar_tenant_found(struct ar_pool *pool, struct ar_json *input, struct ar_json **ret);
 
 #endif
