@@ -1,0 +1,46 @@
+/*
+ * test.h - cmocka with its needs, the house's base, and two checks that every room's tests want.
+ */
+#ifndef AR_TEST_H
+#define AR_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+/* The bytes of s are exactly the literal. */
+#define assert_str(s, literal)                                                                     \
+	do {                                                                                       \
+		struct ar_str got_ = (s);                                                          \
+		if (!ar_str_eq(got_, ar_str(literal)))                                             \
+			fail_msg("got \"%.*s\", not \"%s\"", AR_FMT(got_), (literal));             \
+	} while (0)
+
+/* The call fails with that code on top of the error stack, which is cleared. */
+#define assert_fails(call, code)                                                                   \
+	do {                                                                                       \
+		ar_err_clear();                                                                    \
+		assert_int_equal((call), -1);                                                      \
+		assert_non_null(ar_err());                                                         \
+		assert_string_equal(ar_err()->def->slug, (code)->slug);                            \
+		ar_err_clear();                                                                    \
+	} while (0)
+
+/* The call succeeds; if not, the error's code is shown. */
+#define assert_ok(call)                                                                            \
+	do {                                                                                       \
+		if ((call) != 0)                                                                   \
+			fail_msg("%s: %s (%s)", #call,                                             \
+				 ar_err() ? ar_err()->def->slug : "no error",                      \
+				 ar_err() && ar_err()->why ? ar_err()->why : "");                  \
+	} while (0)
+
+#endif
