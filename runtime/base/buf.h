@@ -7,6 +7,8 @@
 #ifndef AR_BUF_H
 #define AR_BUF_H
 
+#include "base/pool.h"
+
 struct ar_buf {
 	char *p; /* heap; NUL is not kept */
 	size_t n, cap;

@@ -7,6 +7,8 @@
 #ifndef AR_CLOCK_H
 #define AR_CLOCK_H
 
+#include "base/str.h"
+
 int64_t ar_now_ms(void);  /* wall clock, ms since 1970-01-01 UTC */
 int64_t ar_mono_us(void); /* monotonic, microseconds from an arbitrary start */
 int64_t ar_mono_ms(void);

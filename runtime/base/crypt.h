@@ -4,6 +4,8 @@
 #ifndef AR_CRYPT_H
 #define AR_CRYPT_H
 
+#include "base/pool.h"
+
 #define AR_SHA256_LEN 32
 
 void ar_sha256(const void *p, size_t n, unsigned char out[AR_SHA256_LEN]);

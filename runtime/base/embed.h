@@ -7,6 +7,8 @@
 #ifndef AR_EMBED_H
 #define AR_EMBED_H
 
+#include "base/str.h"
+
 struct ar_file {
 	const char *path; /* relative to the root named at build time, "/" between parts */
 	const char *data;

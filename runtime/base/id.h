@@ -4,6 +4,8 @@
 #ifndef AR_ID_H
 #define AR_ID_H
 
+#include "base/pool.h"
+
 #define AR_ID_LEN 36
 
 void ar_id_new(char out[AR_ID_LEN + 1]);

@@ -8,6 +8,8 @@
 #ifndef AR_LOG_H
 #define AR_LOG_H
 
+#include "base/str.h"
+
 enum ar_level { AR_ERROR, AR_WARN, AR_INFO, AR_DEBUG };
 
 struct ar_log_context {
@@ -15,15 +17,15 @@ struct ar_log_context {
 };
 
 void ar_log_level(enum ar_level lowest);
-void ar_log_fd(int fd); /* default 2 */
+void ar_log_fd(int fd);                                                /* default 2 */
 struct ar_log_context *ar_log_context_use(struct ar_log_context *ctx); /* returns the last one */
 
 /* data: key, value pairs of const char *, ending with NULL. */
-#define ar_error(service, message, ...) \
+#define ar_error(service, message, ...)                                                            \
 	ar_log_at(AR_ERROR, (service), (message), ##__VA_ARGS__, NULL)
 #define ar_warn(service, message, ...) ar_log_at(AR_WARN, (service), (message), ##__VA_ARGS__, NULL)
 #define ar_info(service, message, ...) ar_log_at(AR_INFO, (service), (message), ##__VA_ARGS__, NULL)
-#define ar_debug(service, message, ...) \
+#define ar_debug(service, message, ...)                                                            \
 	ar_log_at(AR_DEBUG, (service), (message), ##__VA_ARGS__, NULL)
 void ar_log_at(enum ar_level level, const char *service, const char *message, ...)
 	__attribute__((sentinel));

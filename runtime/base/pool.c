@@ -108,7 +108,7 @@ static __thread int kept_count;
 static pthread_key_t kept_key;
 static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
 
-static void kept_end(void *unused)
+static void kept_end(void *unused AR_UNUSED)
 {
 	while (kept != NULL) {
 		struct chunk *c = kept;

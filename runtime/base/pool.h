@@ -8,12 +8,14 @@
 #ifndef AR_POOL_H
 #define AR_POOL_H
 
+#include "base/str.h"
+
 struct ar_pool;
 
-struct ar_pool *ar_pool_new(void); /* the first chunks come from a thread-local free list */
+struct ar_pool *ar_pool_new(void);       /* the first chunks come from a thread-local free list */
 void ar_pool_free(struct ar_pool *pool); /* NULL is fine */
-void ar_pool_cleanup(struct ar_pool **pool); /* for AR_CLEANUP */
-void ar_pool_reset(struct ar_pool *pool); /* runs deferred calls, keeps the first chunk */
+void ar_pool_cleanup(struct ar_pool **pool);     /* for AR_CLEANUP */
+void ar_pool_reset(struct ar_pool *pool);        /* runs deferred calls, keeps the first chunk */
 size_t ar_pool_size(const struct ar_pool *pool); /* bytes handed out */
 
 void *ar_alloc(struct ar_pool *pool, size_t n);

@@ -76,11 +76,13 @@ ptrdiff_t ar_str_find(struct ar_str s, char c)
 
 struct ar_str ar_str_sub(struct ar_str s, size_t from, size_t n)
 {
+	if (s.p == NULL)
+		return AR_STR_NONE;
 	if (from > s.n)
 		from = s.n;
 	if (n > s.n - from)
 		n = s.n - from;
-	return (struct ar_str){ s.p != NULL ? s.p + from : NULL, n };
+	return (struct ar_str){ s.p + from, n };
 }
 
 struct ar_str ar_str_trim(struct ar_str s)

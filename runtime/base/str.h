@@ -6,6 +6,8 @@
 #ifndef AR_STR_H
 #define AR_STR_H
 
+#include "base/attr.h"
+
 struct ar_pool;
 
 struct ar_str {
@@ -14,7 +16,7 @@ struct ar_str {
 };
 
 #define AR_STR(literal) ((struct ar_str){ "" literal, sizeof(literal) - 1 })
-#define AR_STR_NONE ((struct ar_str){ NULL, 0 })
+#define AR_STR_NONE     ((struct ar_str){ NULL, 0 })
 /* printf: "%.*s", AR_FMT(s) */
 #define AR_FMT(s) (int)(s).n, (s).p
 
@@ -26,7 +28,7 @@ bool ar_str_caseeq(struct ar_str a, struct ar_str b); /* ASCII only */
 int ar_str_cmp(struct ar_str a, struct ar_str b);     /* bytes, like memcmp, shorter first */
 bool ar_str_starts(struct ar_str s, struct ar_str prefix);
 bool ar_str_ends(struct ar_str s, struct ar_str suffix);
-ptrdiff_t ar_str_find(struct ar_str s, char c); /* index, or -1 */
+ptrdiff_t ar_str_find(struct ar_str s, char c);                   /* index, or -1 */
 struct ar_str ar_str_sub(struct ar_str s, size_t from, size_t n); /* clamped to s */
 struct ar_str ar_str_trim(struct ar_str s);                       /* spaces and tabs, both ends */
 
@@ -38,8 +40,8 @@ struct ar_str ar_str_cut(struct ar_str *rest, char sep);
 bool ar_str_int(struct ar_str s, int64_t *ret);
 bool ar_str_float(struct ar_str s, double *ret); /* JSON's form only; locale-free; not inf or nan */
 
-struct ar_str ar_str_dup(struct ar_pool *pool, struct ar_str s); /* copy, NUL added after n */
-char *ar_strz(struct ar_pool *pool, struct ar_str s);            /* NUL-terminated copy */
+struct ar_str ar_str_dup(struct ar_pool *pool, struct ar_str s);   /* copy, NUL added after n */
+char *ar_strz(struct ar_pool *pool, struct ar_str s);              /* NUL-terminated copy */
 struct ar_str ar_str_lower(struct ar_pool *pool, struct ar_str s); /* ASCII */
 
 /* True for well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
