@@ -44,7 +44,8 @@ size_t ar_loop_fibers(const struct ar_loop *loop);
 /*
  * Starts fn(arg) in a new fiber, which runs at once until its first wait. deadline: ar_mono_ms()
  * value or AR_NO_DEADLINE. The handle is valid until fn returns, unless ar_fiber_hold() was called
- * before that. name is kept, not copied.
+ * before that; NULL when fn has returned already, which hold, drop, cancel and join take as well.
+ * name is kept, not copied.
  */
 struct ar_fiber *ar_go(const char *name, void (*fn)(void *arg), void *arg, int64_t deadline_ms);
 struct ar_fiber *ar_self(void); /* NULL outside of fibers */
@@ -97,7 +98,13 @@ void ar_mutex_unlock(struct ar_mutex *mutex);
  * The one primitive under offload, leases and cross-loop calls: a fiber waits, any thread wakes it
  * once. Lives in the waiter's stack frame; wake may come before wait.
  */
+struct ar_message { /* what travels to a loop without being allocated */
+	struct ar_message *next;
+	void (*fn)(void *arg);
+	void *arg;
+};
 struct ar_wake {
+	struct ar_message message;
 	struct ar_loop *loop;
 	struct ar_fiber *fiber;
 	bool woken, waiting; /* owned by the loop's thread */
@@ -109,7 +116,7 @@ AR_YIELDS void ar_wake_wait(struct ar_wake *wake);
 
 /* ---- the offload pool ---- */
 
-int ar_offload_start(int threads); /* once per process */
+int ar_offload_start(int threads); /* of each kind, started on use; 0: one per core, more for IO */
 void ar_offload_stop(void);
 /*
  * Runs fn(arg) on a pool thread and waits for it. An error that fn leaves is moved to this fiber.
