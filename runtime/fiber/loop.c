@@ -216,6 +216,8 @@ static int loop_timeout(struct ar_loop *loop)
 
 	if (loop->ready.first != NULL || loop->paused.first != NULL)
 		return 0;
+	if (loop->closing && loop->nfibers == 0)
+		return 0;
 	next = ar_timers_next(&loop->timers);
 	if (next == AR_NO_DEADLINE)
 		return -1;

@@ -1,0 +1,752 @@
+/*
+ * fiber.c - tests of fibers on one loop: start, wait, cancel, deadline, shield, join, cond, mutex.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "fiber/fiber.h"
+
+/* Each test runs its body in a fiber of a fresh loop; the loop stops when the body returns. */
+static void run(void (*body)(void *arg), void *arg)
+{
+	struct ar_loop *loop = ar_loop_new();
+	struct ar_fiber *fiber = ar_go("test", body, arg, AR_NO_DEADLINE);
+
+	if (fiber != NULL)
+		ar_loop_run(loop);
+	assert_int_equal(ar_loop_fibers(loop), 0);
+	ar_loop_free(loop);
+	assert_null(ar_loop());
+}
+
+#define BODY(name)                                  \
+	static void name##_body(void *arg);         \
+	static void name(void **state)              \
+	{                                           \
+		run(name##_body, NULL);             \
+	}                                           \
+	static void name##_body(void *arg)
+
+#define END() ar_loop_stop(ar_loop())
+
+static char trace[64];
+static size_t ntrace;
+
+static void mark(char c)
+{
+	trace[ntrace++] = c;
+	trace[ntrace] = 0;
+}
+
+static void trace_reset(void)
+{
+	ntrace = 0;
+	trace[0] = 0;
+}
+
+/* ---- start and end ---- */
+
+static void mark_pause_mark(void *arg)
+{
+	mark(*(char *)arg);
+	ar_pause();
+	mark(*(char *)arg);
+}
+
+BODY(go_runs_at_once_until_the_first_wait)
+{
+	trace_reset();
+	mark('1');
+	struct ar_fiber *a = ar_go("a", mark_pause_mark, "a", AR_NO_DEADLINE);
+	mark('2');
+	struct ar_fiber *b = ar_go("b", mark_pause_mark, "b", AR_NO_DEADLINE);
+	mark('3');
+	assert_non_null(a);
+	assert_non_null(b);
+	ar_fiber_hold(a);
+	ar_fiber_hold(b);
+	ar_join(b);
+	ar_join(a);
+	ar_fiber_drop(a);
+	ar_fiber_drop(b);
+	assert_string_equal(trace, "1a2b3ab");
+	END();
+}
+
+static void nothing(void *arg)
+{
+}
+
+BODY(go_gives_null_when_the_fiber_has_ended)
+{
+	struct ar_fiber *f = ar_go("nothing", nothing, NULL, AR_NO_DEADLINE);
+
+	assert_null(f);
+	ar_fiber_hold(f); /* all of these take it */
+	ar_cancel(f);
+	ar_join(f);
+	ar_fiber_drop(f);
+	END();
+}
+
+static void nested(void *arg)
+{
+	int *depth = arg;
+
+	if (--*depth > 0)
+		ar_go("nested", nested, depth, AR_NO_DEADLINE);
+	mark('x');
+	ar_pause();
+	mark('y');
+}
+
+BODY(fibers_start_fibers)
+{
+	int depth = 5;
+
+	trace_reset();
+	ar_go("nested", nested, &depth, AR_NO_DEADLINE);
+	assert_string_equal(trace, "xxxxx");
+	assert_int_equal(ar_loop_fibers(ar_loop()), 6);
+	ar_sleep(1);
+	assert_string_equal(trace, "xxxxxyyyyy");
+	END();
+}
+
+static double fp_of(int n)
+{
+	volatile double x = 1.0;
+
+	for (int i = 0; i < n; i++)
+		x = x * 1.5 + n;
+	return x;
+}
+
+static void computes(void *arg)
+{
+	int n = (int)(intptr_t)arg;
+	volatile double a = fp_of(n);
+	volatile long l[4] = { n, n * 2, n * 3, n * 4 };
+
+	for (int i = 0; i < 5; i++) {
+		ar_pause();
+		assert_true(a == fp_of(n));
+		for (int k = 0; k < 4; k++)
+			assert_int_equal(l[k], n * (k + 1));
+	}
+}
+
+BODY(registers_and_locals_survive_switches)
+{
+	for (int i = 1; i <= 200; i++)
+		ar_go("computes", computes, (void *)(intptr_t)i, AR_NO_DEADLINE);
+	assert_int_equal(ar_loop_fibers(ar_loop()), 201);
+	while (ar_loop_fibers(ar_loop()) > 1)
+		ar_pause();
+	END();
+}
+
+BODY(self_and_data_belong_to_the_fiber)
+{
+	int x;
+
+	assert_non_null(ar_self());
+	assert_null(ar_fiber_data());
+	ar_fiber_set_data(&x);
+	ar_go("other", mark_pause_mark, "o", AR_NO_DEADLINE);
+	ar_pause();
+	assert_ptr_equal(ar_fiber_data(), &x);
+	ar_sleep(1);
+	END();
+}
+
+/* ---- what is switched with the fiber ---- */
+
+static void fails_and_waits(void *arg)
+{
+	struct ar_log_context ctx = { .tenant = AR_STR("other") };
+
+	assert_null(ar_err());
+	assert_null(ar_log_context_use(&ctx));
+	ar_fail(AR_E_CONFLICT, "who", "other");
+	ar_pause();
+	assert_true(ar_err_is(AR_E_CONFLICT));
+	assert_string_equal(ar_err_param(ar_err(), "who"), "other");
+	assert_ptr_equal(ar_log_context_use(NULL), &ctx);
+}
+
+BODY(error_stack_and_log_context_are_switched)
+{
+	struct ar_log_context ctx = { .tenant = AR_STR("mine") };
+
+	ar_log_context_use(&ctx);
+	ar_fail(AR_E_NOT_FOUND, "what", "mine");
+	ar_go("fails", fails_and_waits, NULL, AR_NO_DEADLINE);
+	assert_true(ar_err_is(AR_E_NOT_FOUND));
+	ar_pause();
+	ar_pause();
+	assert_int_equal(ar_loop_fibers(ar_loop()), 1);
+	assert_true(ar_err_is(AR_E_NOT_FOUND));
+	assert_string_equal(ar_err_param(ar_err(), "what"), "mine");
+	assert_ptr_equal(ar_log_context_use(NULL), &ctx);
+	/* a fiber that is used again starts clean */
+	ar_go("fails", fails_and_waits, NULL, AR_NO_DEADLINE);
+	ar_sleep(1);
+	END();
+}
+
+/* ---- time ---- */
+
+BODY(sleep_is_never_shorter_than_asked)
+{
+	for (int ms = 1; ms <= 20; ms += 6) {
+		int64_t before = ar_mono_us();
+
+		assert_int_equal(ar_sleep(ms), 0);
+		assert_true(ar_mono_us() - before >= ms * 1000);
+	}
+	END();
+}
+
+static void sleeps(void *arg)
+{
+	int ms = *(char *)arg - '0';
+
+	assert_int_equal(ar_sleep(ms * 10), 0);
+	mark(*(char *)arg);
+}
+
+BODY(timers_fire_in_order)
+{
+	char ms[] = "739152846";
+
+	trace_reset();
+	for (char *p = ms; *p != 0; p++)
+		ar_go("sleeps", sleeps, p, AR_NO_DEADLINE);
+	while (ar_loop_fibers(ar_loop()) > 1)
+		ar_sleep(5);
+	assert_string_equal(trace, "123456789");
+	END();
+}
+
+static int64_t fake_now;
+
+static int64_t fake_mono(void *arg)
+{
+	return fake_now;
+}
+
+static void fake_wait(void *arg, int timeout_ms)
+{
+	if (timeout_ms > 0)
+		fake_now += (int64_t)timeout_ms * 1000;
+}
+
+static void simulated_body(void *arg)
+{
+	int64_t before = ar_mono_ms();
+
+	for (int day = 0; day < 365; day++)
+		assert_int_equal(ar_sleep(86400000), 0);
+	assert_true(ar_mono_ms() - before >= INT64_C(365) * 86400000);
+	END();
+}
+
+static void a_simulated_clock_sleeps_a_year(void **state)
+{
+	static const struct ar_seam seam = { .mono_us = fake_mono };
+	struct ar_loop *loop;
+
+	fake_now = 1000;
+	ar_seam_set(&seam);
+	loop = ar_loop_new();
+	ar_loop_set_wait(loop, fake_wait, NULL);
+	ar_go("sleeper", simulated_body, NULL, AR_NO_DEADLINE);
+	ar_loop_run(loop);
+	ar_loop_free(loop);
+	ar_seam_set(NULL);
+}
+
+/* A fiber's place in the heap is kept between waits: random waits against the rule. */
+static void random_waits(void *arg)
+{
+	struct ar_cond cond = { 0 };
+	unsigned seed = (unsigned)(intptr_t)arg;
+
+	ar_deadline_set(ar_mono_ms() + 100000 + rand_r(&seed) % 100000);
+	while (!ar_cancelled()) {
+		int64_t ms = rand_r(&seed) % 2000, before = ar_mono_ms(), left = ar_deadline() - before;
+		int rc = (ms & 1) ? ar_sleep(ms) : ar_cond_wait_for(&cond, ms);
+		int64_t spent = ar_mono_ms() - before;
+
+		if (left <= ms) {
+			assert_int_equal(rc, -1);
+			assert_true(spent == left);
+		} else if (ms & 1) {
+			assert_int_equal(rc, 0);
+			assert_true(spent >= ms && spent <= ms + 1);
+		} else {
+			assert_int_equal(rc, -1);
+			assert_true(spent >= ms && spent <= ms + 1);
+		}
+	}
+}
+
+static void random_body(void *arg)
+{
+	for (intptr_t i = 1; i <= 100; i++)
+		ar_go("random", random_waits, (void *)i, AR_NO_DEADLINE);
+	while (ar_loop_fibers(ar_loop()) > 1)
+		ar_sleep(777);
+	END();
+}
+
+static void random_waits_end_at_their_time(void **state)
+{
+	static const struct ar_seam seam = { .mono_us = fake_mono };
+	struct ar_loop *loop;
+
+	fake_now = 0;
+	ar_seam_set(&seam);
+	loop = ar_loop_new();
+	ar_loop_set_wait(loop, fake_wait, NULL);
+	ar_go("random", random_body, NULL, AR_NO_DEADLINE);
+	ar_loop_run(loop);
+	ar_loop_free(loop);
+	ar_seam_set(NULL);
+}
+
+/* ---- cancellation while waiting on each thing ---- */
+
+struct waiter {
+	int (*wait)(struct waiter *w);
+	const struct ar_err_def *def; /* the error that it ended with */
+	int rc, later;
+	struct ar_cond *cond;
+	struct ar_mutex *mutex;
+	int fd;
+};
+
+static int wait_sleep(struct waiter *w)
+{
+	return ar_sleep(60000);
+}
+
+static int wait_cond(struct waiter *w)
+{
+	return ar_cond_wait(w->cond);
+}
+
+static int wait_cond_for(struct waiter *w)
+{
+	return ar_cond_wait_for(w->cond, 60000);
+}
+
+static int wait_mutex(struct waiter *w)
+{
+	return ar_mutex_lock(w->mutex);
+}
+
+static int wait_pause(struct waiter *w)
+{
+	int rc = 0;
+
+	while (rc == 0)
+		rc = ar_pause();
+	return rc;
+}
+
+static int (*const waits[])(struct waiter *) = { wait_sleep, wait_cond, wait_cond_for, wait_mutex,
+						 wait_pause };
+
+static void waiter_main(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->rc = w->wait(w);
+	w->def = ar_err() == NULL ? NULL : ar_err()->def;
+	w->later = ar_sleep(1);
+	if (w->def != NULL)
+		assert_true(ar_err_is(w->def)); /* and again from every later wait */
+}
+
+BODY(cancel_ends_every_wait)
+{
+	for (size_t i = 0; i < AR_COUNT(waits); i++) {
+		struct ar_cond cond = { 0 };
+		struct ar_mutex mutex = { 0 };
+		struct waiter w = { .wait = waits[i], .cond = &cond, .mutex = &mutex };
+		struct ar_fiber *f;
+
+		assert_int_equal(ar_mutex_lock(&mutex), 0);
+		f = ar_go("waiter", waiter_main, &w, AR_NO_DEADLINE);
+		ar_fiber_hold(f);
+		ar_cancel(f);
+		ar_join(f);
+		ar_fiber_drop(f);
+		assert_int_equal(w.rc, -1);
+		assert_ptr_equal(w.def, AR_E_CANCELLED);
+		assert_int_equal(w.later, -1);
+		assert_null(cond.first);
+		ar_mutex_unlock(&mutex);
+		assert_null(mutex.owner);
+	}
+	END();
+}
+
+BODY(a_deadline_ends_every_wait)
+{
+	for (size_t i = 0; i < AR_COUNT(waits); i++) {
+		struct ar_cond cond = { 0 };
+		struct ar_mutex mutex = { 0 };
+		struct waiter w = { .wait = waits[i], .cond = &cond, .mutex = &mutex };
+		int64_t before = ar_mono_ms();
+		struct ar_fiber *f;
+
+		assert_int_equal(ar_mutex_lock(&mutex), 0);
+		f = ar_go("waiter", waiter_main, &w, before + 15);
+		ar_fiber_hold(f);
+		ar_join(f);
+		ar_fiber_drop(f);
+		assert_true(ar_mono_ms() - before >= 15);
+		assert_int_equal(w.rc, -1);
+		assert_ptr_equal(w.def, AR_E_DEADLINE);
+		assert_int_equal(w.later, -1);
+		assert_null(cond.first);
+		ar_mutex_unlock(&mutex);
+	}
+	END();
+}
+
+static void tries(void *arg)
+{
+	assert_true(ar_cancelled());
+	assert_int_equal(ar_sleep(1000), -1);
+	assert_true(ar_err_is(AR_E_DEADLINE));
+	mark('t');
+}
+
+BODY(a_deadline_in_the_past_fails_the_first_wait)
+{
+	trace_reset();
+	assert_null(ar_go("tries", tries, NULL, ar_mono_ms() - 1));
+	assert_string_equal(trace, "t");
+	END();
+}
+
+BODY(cancel_is_stronger_than_the_deadline)
+{
+	ar_deadline_set(ar_mono_ms() - 1);
+	assert_int_equal(ar_pause(), -1);
+	assert_true(ar_err_is(AR_E_DEADLINE));
+	ar_cancel(ar_self());
+	assert_int_equal(ar_pause(), -1);
+	assert_true(ar_err_is(AR_E_CANCELLED));
+	END();
+}
+
+BODY(a_deadline_can_be_narrowed_for_a_while)
+{
+	int64_t before = ar_deadline_set(ar_mono_ms() + 10);
+
+	assert_true(before == AR_NO_DEADLINE);
+	assert_int_equal(ar_sleep(1000), -1);
+	assert_true(ar_err_is(AR_E_DEADLINE));
+	ar_deadline_set(before);
+	assert_false(ar_cancelled());
+	assert_int_equal(ar_sleep(5), 0);
+	END();
+}
+
+static void shielded(void *arg)
+{
+	struct waiter *w = arg;
+
+	ar_shield(true);
+	ar_shield(true);
+	w->rc = ar_sleep(20);
+	ar_shield(false);
+	w->later = ar_cond_wait_for(w->cond, 10); /* its own time-out still counts */
+	w->def = ar_err()->def;
+	assert_true(ar_cancelled());
+	ar_shield(false);
+	assert_int_equal(ar_sleep(1), -1);
+	assert_true(ar_err_is(AR_E_CANCELLED));
+	mark('s');
+}
+
+BODY(a_shield_holds_off_cancel_and_deadline)
+{
+	struct ar_cond cond = { 0 };
+	struct waiter w = { .cond = &cond, .rc = 7 };
+	struct ar_fiber *f;
+
+	trace_reset();
+	f = ar_go("shielded", shielded, &w, ar_mono_ms() + 1);
+	ar_fiber_hold(f);
+	ar_cancel(f);
+	assert_int_equal(ar_sleep(5), 0);
+	assert_int_equal(w.rc, 7);
+	ar_join(f);
+	ar_fiber_drop(f);
+	assert_int_equal(w.rc, 0);
+	assert_int_equal(w.later, -1);
+	assert_ptr_equal(w.def, AR_E_DEADLINE);
+	assert_string_equal(trace, "s");
+	END();
+}
+
+static void joiner(void *arg)
+{
+	ar_join(arg);
+	mark('j');
+}
+
+static void sleeper(void *arg)
+{
+	ar_sleep(20);
+	mark('s');
+}
+
+BODY(join_waits_also_when_cancelled)
+{
+	struct ar_fiber *s = ar_go("sleeper", sleeper, NULL, AR_NO_DEADLINE), *j;
+
+	trace_reset();
+	ar_fiber_hold(s);
+	j = ar_go("joiner", joiner, s, AR_NO_DEADLINE);
+	ar_cancel(j);
+	ar_go("joiner", joiner, s, AR_NO_DEADLINE);
+	ar_join(s);
+	ar_pause();
+	assert_string_equal(trace, "sjj");
+	ar_join(s); /* at once */
+	ar_cancel(s);
+	ar_fiber_drop(s);
+	END();
+}
+
+/* ---- cond and mutex ---- */
+
+static struct ar_cond shared;
+
+static void cond_waiter(void *arg)
+{
+	char c = *(char *)arg;
+
+	if (ar_cond_wait(&shared) == 0)
+		mark(c);
+	else
+		mark((char)(c - 'a' + 'A'));
+}
+
+BODY(signal_wakes_the_longest_waiter)
+{
+	struct ar_fiber *b;
+
+	trace_reset();
+	ar_cond_signal(&shared); /* nobody there: lost */
+	ar_go("a", cond_waiter, "a", AR_NO_DEADLINE);
+	b = ar_go("b", cond_waiter, "b", AR_NO_DEADLINE);
+	ar_go("c", cond_waiter, "c", AR_NO_DEADLINE);
+	ar_go("d", cond_waiter, "d", AR_NO_DEADLINE);
+	ar_cond_signal(&shared);
+	ar_pause();
+	assert_string_equal(trace, "a");
+	ar_cancel(b); /* the signal that follows is not for it */
+	ar_cond_signal(&shared);
+	ar_pause();
+	assert_string_equal(trace, "aBc");
+	ar_cond_broadcast(&shared);
+	ar_pause();
+	assert_string_equal(trace, "aBcd");
+	END();
+}
+
+BODY(a_signal_that_came_first_is_not_lost_by_cancel)
+{
+	struct ar_fiber *a;
+
+	trace_reset();
+	a = ar_go("a", cond_waiter, "a", AR_NO_DEADLINE);
+	ar_cond_signal(&shared);
+	ar_cancel(a);
+	ar_pause();
+	assert_string_equal(trace, "a");
+	END();
+}
+
+BODY(a_timed_wait_ends_or_is_signalled)
+{
+	int64_t before = ar_mono_us();
+
+	assert_int_equal(ar_cond_wait_for(&shared, 10), -1);
+	assert_true(ar_err_is(AR_E_DEADLINE));
+	assert_true(ar_mono_us() - before >= 10000);
+	assert_false(ar_cancelled());
+	assert_null(shared.first);
+	END();
+}
+
+static struct ar_mutex lock;
+static int inside;
+
+static void locker(void *arg)
+{
+	if (ar_mutex_lock(&lock) != 0) {
+		mark('!');
+		return;
+	}
+	assert_int_equal(inside++, 0);
+	mark(*(char *)arg);
+	ar_pause();
+	ar_sleep(1);
+	inside--;
+	ar_mutex_unlock(&lock);
+}
+
+BODY(a_mutex_is_exclusive_and_fair)
+{
+	struct ar_fiber *b;
+
+	trace_reset();
+	assert_int_equal(ar_mutex_lock(&lock), 0);
+	ar_go("a", locker, "a", AR_NO_DEADLINE);
+	b = ar_go("b", locker, "b", AR_NO_DEADLINE);
+	ar_go("c", locker, "c", AR_NO_DEADLINE);
+	ar_cancel(b);
+	ar_mutex_unlock(&lock); /* handed over: */
+	assert_int_equal(ar_mutex_lock(&lock), 0); /* nobody overtakes */
+	assert_string_equal(trace, "!ac");
+	ar_mutex_unlock(&lock);
+	assert_null(lock.owner);
+	END();
+}
+
+/* ---- the loop ---- */
+
+static void post_mark(void *arg)
+{
+	assert_null(ar_self());
+	mark(*(char *)arg);
+}
+
+static void hook_mark(void *arg)
+{
+	int *calls = arg;
+
+	++*calls;
+}
+
+BODY(posts_run_in_order_outside_of_fibers)
+{
+	trace_reset();
+	for (const char *p = "abcdefgh"; *p != 0; p++)
+		ar_post(ar_loop(), post_mark, (void *)p);
+	assert_string_equal(trace, "");
+	ar_sleep(1);
+	assert_string_equal(trace, "abcdefgh");
+	END();
+}
+
+BODY(hooks_run_before_waiting)
+{
+	int calls = 0;
+
+	ar_loop_before_wait(ar_loop(), hook_mark, &calls);
+	ar_sleep(1);
+	assert_true(calls >= 1);
+	END();
+}
+
+static void starts_another_and_waits(void *arg)
+{
+	if (ar_cond_wait(&shared) == 0)
+		return;
+	mark('c');
+	ar_shield(true);
+	ar_sleep(3);
+	ar_shield(false);
+	mark('d');
+	ar_go("late", cond_waiter, "e", AR_NO_DEADLINE); /* born cancelled */
+}
+
+static void freeing_a_loop_ends_its_fibers(void **state)
+{
+	struct ar_loop *loop = ar_loop_new();
+
+	trace_reset();
+	ar_go("waits", starts_another_and_waits, NULL, AR_NO_DEADLINE);
+	ar_post(loop, post_mark, "p");
+	assert_int_equal(ar_loop_fibers(loop), 1);
+	ar_loop_free(loop);
+	assert_string_equal(trace, "pcdE");
+}
+
+static void stop_before_run(void **state)
+{
+	struct ar_loop *loop = ar_loop_new();
+
+	ar_loop_stop(loop);
+	ar_loop_run(loop);
+	ar_loop_free(loop);
+}
+
+static void counts(void *arg)
+{
+	size_t *ended = arg;
+
+	ar_cond_wait(&shared);
+	++*ended;
+}
+
+BODY(many_fibers_at_once)
+{
+	const size_t n = 3000; /* more than are kept */
+	size_t ended = 0;
+
+	for (size_t i = 0; i < n; i++)
+		ar_go("many", counts, &ended, AR_NO_DEADLINE);
+	assert_int_equal(ar_loop_fibers(ar_loop()), n + 1);
+	ar_cond_broadcast(&shared);
+	while (ar_loop_fibers(ar_loop()) > 1)
+		ar_pause();
+	assert_int_equal(ended, n);
+	END();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(go_runs_at_once_until_the_first_wait),
+		cmocka_unit_test(go_gives_null_when_the_fiber_has_ended),
+		cmocka_unit_test(fibers_start_fibers),
+		cmocka_unit_test(registers_and_locals_survive_switches),
+		cmocka_unit_test(self_and_data_belong_to_the_fiber),
+		cmocka_unit_test(error_stack_and_log_context_are_switched),
+		cmocka_unit_test(sleep_is_never_shorter_than_asked),
+		cmocka_unit_test(timers_fire_in_order),
+		cmocka_unit_test(a_simulated_clock_sleeps_a_year),
+		cmocka_unit_test(random_waits_end_at_their_time),
+		cmocka_unit_test(cancel_ends_every_wait),
+		cmocka_unit_test(a_deadline_ends_every_wait),
+		cmocka_unit_test(a_deadline_in_the_past_fails_the_first_wait),
+		cmocka_unit_test(cancel_is_stronger_than_the_deadline),
+		cmocka_unit_test(a_deadline_can_be_narrowed_for_a_while),
+		cmocka_unit_test(a_shield_holds_off_cancel_and_deadline),
+		cmocka_unit_test(join_waits_also_when_cancelled),
+		cmocka_unit_test(signal_wakes_the_longest_waiter),
+		cmocka_unit_test(a_signal_that_came_first_is_not_lost_by_cancel),
+		cmocka_unit_test(a_timed_wait_ends_or_is_signalled),
+		cmocka_unit_test(a_mutex_is_exclusive_and_fair),
+		cmocka_unit_test(posts_run_in_order_outside_of_fibers),
+		cmocka_unit_test(hooks_run_before_waiting),
+		cmocka_unit_test(freeing_a_loop_ends_its_fibers),
+		cmocka_unit_test(stop_before_run),
+		cmocka_unit_test(many_fibers_at_once),
+	};
+
+	return cmocka_run_group_tests_name("fiber", tests, NULL, NULL);
+}
