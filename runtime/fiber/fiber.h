@@ -19,9 +19,9 @@ struct ar_fiber;
 
 /* ---- loops ---- */
 
-struct ar_loop *ar_loop_new(void); /* becomes this thread's loop */
+struct ar_loop *ar_loop_new(void);       /* becomes this thread's loop */
 void ar_loop_free(struct ar_loop *loop); /* cancels what is left and runs it to its end first */
-struct ar_loop *ar_loop(void); /* this thread's */
+struct ar_loop *ar_loop(void);           /* this thread's */
 /* Runs fibers, timers, messages and file events until ar_loop_stop(). */
 void ar_loop_run(struct ar_loop *loop);
 void ar_loop_stop(struct ar_loop *loop); /* any thread */
@@ -48,9 +48,9 @@ size_t ar_loop_fibers(const struct ar_loop *loop);
  * name is kept, not copied.
  */
 struct ar_fiber *ar_go(const char *name, void (*fn)(void *arg), void *arg, int64_t deadline_ms);
-struct ar_fiber *ar_self(void); /* NULL outside of fibers */
+struct ar_fiber *ar_self(void);         /* NULL outside of fibers */
 void ar_cancel(struct ar_fiber *fiber); /* sticky; stronger than the deadline */
-bool ar_cancelled(void); /* this fiber's deadline has passed or it was cancelled */
+bool ar_cancelled(void);                /* this fiber's deadline has passed or it was cancelled */
 int64_t ar_deadline(void);
 int64_t ar_deadline_set(int64_t deadline_ms); /* returns the one before; to narrow it for a while */
 /* Until ar_shield(false), waits ignore cancel and deadline: for clean-up that must wait (commit
@@ -59,12 +59,12 @@ void ar_shield(bool on);
 void ar_fiber_hold(struct ar_fiber *fiber);
 void ar_fiber_drop(struct ar_fiber *fiber);
 AR_YIELDS void ar_join(struct ar_fiber *held); /* waits until it has ended; not cancellable */
-void *ar_fiber_data(void); /* one pointer of the fiber's owner; NULL at first */
+void *ar_fiber_data(void);                     /* one pointer of the fiber's owner; NULL at first */
 void ar_fiber_set_data(void *data);
 
 AR_YIELDS int ar_sleep(int64_t ms);
 AR_YIELDS int ar_pause(void); /* lets other work run */
-#define AR_READ 1
+#define AR_READ  1
 #define AR_WRITE 2
 /* Waits until fd is readable or writable. Returns the ready set, or -1. One waiter per fd and
  * direction. timeout_ms < 0: only the fiber's deadline; passing it gives AR_E_DEADLINE. */
@@ -82,7 +82,7 @@ struct ar_cond { /* zero is a valid start */
 /* Spurious wake-ups do not happen, but state may have changed again: loop around it. */
 AR_YIELDS int ar_cond_wait(struct ar_cond *cond);
 AR_YIELDS int ar_cond_wait_for(struct ar_cond *cond, int64_t timeout_ms); /* AR_E_DEADLINE */
-void ar_cond_signal(struct ar_cond *cond);    /* the longest waiter is made ready */
+void ar_cond_signal(struct ar_cond *cond); /* the longest waiter is made ready */
 void ar_cond_broadcast(struct ar_cond *cond);
 
 struct ar_mutex { /* fair, for fibers of one loop; zero is a valid start */

@@ -34,8 +34,8 @@ struct ar_context {
 	void *sp;           /* where it was left; a ucontext_t on machines without our own switch */
 	const void *bottom; /* of its stack, lowest address */
 	size_t size;
-	void *fake;         /* AddressSanitizer's */
-	void *tsan;         /* ThreadSanitizer's */
+	void *fake; /* AddressSanitizer's */
+	void *tsan; /* ThreadSanitizer's */
 };
 void ar_context_thread(struct ar_context *ctx); /* the thread's own stack */
 void ar_context_make(struct ar_context *ctx, void *bottom, size_t size, void (*entry)(void *arg),
@@ -66,7 +66,7 @@ size_t ar_stack_size(void);
 enum ar_why { AR_WHY_WOKEN, AR_WHY_TIMEOUT, AR_WHY_DEADLINE, AR_WHY_CANCELLED };
 
 struct ar_fiber {
-	struct ar_fiber *next;         /* in the ready queue or the free list */
+	struct ar_fiber *next; /* in the ready queue or the free list */
 	struct ar_fiber *prev_all, *next_all;
 	struct ar_loop *loop;
 	struct ar_stack *stack;
@@ -79,17 +79,17 @@ struct ar_fiber {
 	struct ar_errstack *errors;
 	struct ar_log_context *log;
 	int64_t deadline;
-	int64_t timeout;               /* of the current wait, ar_mono_ms() */
-	int64_t timer_at;              /* key in the heap, never later than what is needed */
-	size_t timer_index;            /* 1-based; 0: not in the heap */
+	int64_t timeout;    /* of the current wait, ar_mono_ms() */
+	int64_t timer_at;   /* key in the heap, never later than what is needed */
+	size_t timer_index; /* 1-based; 0: not in the heap */
 	/* Takes the fiber off what it waits on; false: too late. NULL: the wait cannot be given up. */
 	bool (*give_up)(struct ar_fiber *fiber, void *arg);
 	void *give_up_arg;
-	struct ar_cond ended_cond;     /* joiners */
+	struct ar_cond ended_cond; /* joiners */
 	uint32_t refs;
 	uint32_t shield;
-	enum ar_why why;               /* the last wait ended */
-	int ready;                     /* file events that ended it */
+	enum ar_why why; /* the last wait ended */
+	int ready;       /* file events that ended it */
 	bool waiting, cancelled, ended;
 };
 
@@ -100,9 +100,9 @@ enum ar_why ar_fiber_wait(bool (*give_up)(struct ar_fiber *fiber, void *arg), vo
 int ar_fiber_result(enum ar_why why); /* sets the error of a wait that was given up */
 void ar_fiber_ready(struct ar_fiber *fiber, enum ar_why why);
 void ar_fiber_give_up(struct ar_fiber *fiber, enum ar_why why);
-void ar_fiber_run(struct ar_fiber *fiber); /* until it waits or ends */
+void ar_fiber_run(struct ar_fiber *fiber);                  /* until it waits or ends */
 bool ar_give_up_nothing(struct ar_fiber *fiber, void *arg); /* for waits that stand in no list */
-int64_t ar_time_after(int64_t ms); /* ms < 0: AR_NO_DEADLINE */
+int64_t ar_time_after(int64_t ms);                          /* ms < 0: AR_NO_DEADLINE */
 
 /* ---- cond.c ---- */
 
@@ -149,12 +149,12 @@ struct ar_queue {
 struct ar_loop {
 	/* touched by other threads */
 	_Atomic(struct ar_message *) inbox; /* newest first */
-	atomic_bool awake;   /* a poster that turns it to true writes to the eventfd */
+	atomic_bool awake; /* a poster that turns it to true writes to the eventfd */
 	atomic_bool stop;
 	atomic_uint posting; /* threads inside of a post: the loop may not be freed */
 
 	int epfd, evfd;
-	int64_t owed;        /* writes to evfd that posters announced, less those read */
+	int64_t owed; /* writes to evfd that posters announced, less those read */
 	struct ar_context ctx;
 	struct ar_fiber *running;
 	struct ar_queue ready, paused;

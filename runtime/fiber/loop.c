@@ -17,7 +17,7 @@
 #include "fiber/fiber_int.h"
 
 #define EVENTS_MAX 64
-#define RUNS_MAX 128 /* fibers that one turn resumes before events are looked at */
+#define RUNS_MAX   128 /* fibers that one turn resumes before events are looked at */
 
 _Thread_local struct ar_loop *ar_this_loop;
 

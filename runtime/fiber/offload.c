@@ -14,17 +14,17 @@
 
 #include "fiber/fiber_int.h"
 
-#define IO_QUEUE_MAX 4096
-#define CPU_QUEUE_MAX 256 /* of a bcrypt's 200 ms each: nobody waits longer than that anyway */
+#define IO_QUEUE_MAX   4096
+#define CPU_QUEUE_MAX  256 /* of a bcrypt's 200 ms each: nobody waits longer than that anyway */
 #define IO_THREADS_MIN 4
-#define THREADS_MAX 64
-#define THREAD_STACK (1024 * 1024)
-#define CPU_NICE 5
+#define THREADS_MAX    64
+#define THREAD_STACK   (1024 * 1024)
+#define CPU_NICE       5
 
 struct job {
 	struct job *next, *prev;
 	bool queued;
-	int (*fn)(void *arg); /* of a fiber that waits */
+	int (*fn)(void *arg);    /* of a fiber that waits */
 	void (*post)(void *arg); /* or of somebody who does not: then the job is on the heap */
 	void *arg;
 	struct ar_loop *loop;

@@ -1,10 +1,11 @@
 /*
  * stack.c - stacks of fibers: mapped, with guard pages below, kept for the next fiber.
  *
- * The kernel gives pages as they are touched, so a stack costs what it used. A row of marks lies a
- * few pages below the top: when a fiber that went deeper has overwritten one of them, the pages
- * below are given back as the stack returns to the free list. A fiber that outgrows its stack hits
- * the guard and the process dies with SIGSEGV, which is better than a neighbour's data.
+ * The kernel gives pages as they are touched, so a stack costs what it used. A stretch a few pages
+ * below the top is looked at as a stack returns to the free list: while nobody was there it reads as
+ * zeros (and costs no memory); when it does not, a fiber went deeper, and the pages from there down
+ * are given back. A fiber that outgrows its stack hits the guard and the process dies with SIGSEGV,
+ * which is better than a neighbour's data.
  *
  * The guard is wider than a page because a frame with a large array may step over a single one.
  * Each stack is two mappings: vm.max_map_count (65,530) allows some 32,000 fibers in a process.
@@ -23,11 +24,8 @@
 #endif
 #define KEPT_MAX 512 /* free stacks of a loop; more are unmapped */
 
-/* The marks stand in one page, 12 KiB below the top, in places that frames seldom leave out. */
-#define MARKS_BELOW_TOP (12 * 1024)
-#define MARKS 8
-#define MARK_STEP 48
-#define MARK_VALUE UINT64_C(0x5ca1ab1e0ddba11)
+#define KEPT_TOP   (12 * 1024) /* of a stack, whatever happens */
+#define DEEP_CHECK 1024        /* longer than nearly every frame, so that few step over it */
 
 size_t ar_stack_size(void)
 {
@@ -39,53 +37,17 @@ void *ar_stack_bottom(struct ar_stack *stack)
 	return stack->map + GUARD_SIZE;
 }
 
+static void stack_trim(struct ar_stack *stack)
+{
 #if !defined(AR_ASAN) && !defined(AR_TSAN)
+	char *kept = stack->map + GUARD_SIZE + STACK_SIZE - KEPT_TOP;
+	const char *check = kept - DEEP_CHECK;
 
-static char *marks(const struct ar_stack *stack)
-{
-	return stack->map + GUARD_SIZE + STACK_SIZE - MARKS_BELOW_TOP;
-}
-
-static void marks_set(struct ar_stack *stack)
-{
-	const uint64_t value = MARK_VALUE;
-
-	for (int i = 0; i < MARKS; i++)
-		memcpy(marks(stack) + i * MARK_STEP, &value, sizeof(value));
-}
-
-static bool marks_whole(const struct ar_stack *stack)
-{
-	for (int i = 0; i < MARKS; i++) {
-		uint64_t value;
-
-		memcpy(&value, marks(stack) + i * MARK_STEP, sizeof(value));
-		if (value != MARK_VALUE)
-			return false;
-	}
-	return true;
-}
-
-static void stack_trim(struct ar_stack *stack)
-{
-	if (marks_whole(stack))
+	if (check[0] == 0 && memcmp(check, check + 1, DEEP_CHECK - 1) == 0)
 		return;
-	/* the marks' own page stays */
-	madvise(stack->map + GUARD_SIZE, STACK_SIZE - MARKS_BELOW_TOP, MADV_DONTNEED);
-	marks_set(stack);
-}
-
-#else
-
-static void marks_set(struct ar_stack *stack)
-{
-}
-
-static void stack_trim(struct ar_stack *stack)
-{
-}
-
+	madvise(stack->map + GUARD_SIZE, STACK_SIZE - KEPT_TOP, MADV_DONTNEED);
 #endif
+}
 
 static struct ar_stack *stack_new(void)
 {
@@ -97,7 +59,6 @@ static struct ar_stack *stack_new(void)
 		perror("apprun: no memory for a fiber's stack"); /* as out of memory elsewhere */
 		abort();
 	}
-	marks_set(stack);
 	return stack;
 }
 

@@ -234,8 +234,9 @@ void ar_context_make(struct ar_context *ctx, void *bottom, size_t size, void (*e
 	ctx->fake = NULL;
 	ctx->sp = frame_make(bottom, size, entry, arg);
 #ifdef AR_TSAN
-	if (ctx->tsan == NULL)
-		ctx->tsan = __tsan_create_fiber(0);
+	/* A new one each time: the last life's calls were entered but never left. */
+	ar_context_done(ctx);
+	ctx->tsan = __tsan_create_fiber(0);
 #endif
 }
 

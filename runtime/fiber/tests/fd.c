@@ -20,12 +20,12 @@ static void run(void (*body)(void *arg))
 	ar_loop_free(loop);
 }
 
-#define BODY(name)                          \
-	static void name##_body(void *arg); \
-	static void name(void **state)      \
-	{                                   \
-		run(name##_body);           \
-	}                                   \
+#define BODY(name)                                                                                 \
+	static void name##_body(void *arg);                                                        \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		run(name##_body);                                                                  \
+	}                                                                                          \
 	static void name##_body(void *arg)
 
 #define END() ar_loop_stop(ar_loop())

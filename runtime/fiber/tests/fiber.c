@@ -21,12 +21,12 @@ static void run(void (*body)(void *arg), void *arg)
 	assert_null(ar_loop());
 }
 
-#define BODY(name)                                  \
-	static void name##_body(void *arg);         \
-	static void name(void **state)              \
-	{                                           \
-		run(name##_body, NULL);             \
-	}                                           \
+#define BODY(name)                                                                                 \
+	static void name##_body(void *arg);                                                        \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		run(name##_body, NULL);                                                            \
+	}                                                                                          \
 	static void name##_body(void *arg)
 
 #define END() ar_loop_stop(ar_loop())
@@ -277,7 +277,8 @@ static void random_waits(void *arg)
 
 	ar_deadline_set(ar_mono_ms() + 100000 + rand_r(&seed) % 100000);
 	while (!ar_cancelled()) {
-		int64_t ms = rand_r(&seed) % 2000, before = ar_mono_ms(), left = ar_deadline() - before;
+		int64_t ms = rand_r(&seed) % 2000, before = ar_mono_ms(),
+			left = ar_deadline() - before;
 		int rc = (ms & 1) ? ar_sleep(ms) : ar_cond_wait_for(&cond, ms);
 		int64_t spent = ar_mono_ms() - before;
 
@@ -617,7 +618,7 @@ BODY(a_mutex_is_exclusive_and_fair)
 	b = ar_go("b", locker, "b", AR_NO_DEADLINE);
 	ar_go("c", locker, "c", AR_NO_DEADLINE);
 	ar_cancel(b);
-	ar_mutex_unlock(&lock); /* handed over: */
+	ar_mutex_unlock(&lock);                    /* handed over: */
 	assert_int_equal(ar_mutex_lock(&lock), 0); /* nobody overtakes */
 	assert_string_equal(trace, "!ac");
 	ar_mutex_unlock(&lock);
