@@ -21,17 +21,17 @@
 /*                  in the struct      in JSON */
 enum ar_field_type {
 	AR_F_BOOL = 1, /* bool              true, false */
-	AR_F_INT,    /* int64_t             a number without a fraction */
-	AR_F_FLOAT,  /* double              a number */
-	AR_F_TEXT,   /* struct ar_str       a string; min and max count code points */
-	AR_F_EMAIL,  /* struct ar_str       an address: trimmed, its domain in lower case */
-	AR_F_ID,     /* struct ar_str       a UUID, lower case */
-	AR_F_DATE,   /* struct ar_str       "2026-11-24" */
-	AR_F_TIME,   /* int64_t, ms         RFC 3339 with any offset; printed in UTC */
-	AR_F_ENUM,   /* struct ar_str       one of .values */
-	AR_F_JSON,   /* struct ar_json *    anything */
-	AR_F_OBJECT, /* struct ar_json *    an object; by the table .fields when it is given */
-	AR_F_ARRAY,  /* struct ar_json *    an array; each member by the row .items when it is given */
+	AR_F_INT,      /* int64_t             a number without a fraction */
+	AR_F_FLOAT,    /* double              a number */
+	AR_F_TEXT,     /* struct ar_str       a string; min and max count code points */
+	AR_F_EMAIL,    /* struct ar_str       an address: trimmed, its domain in lower case */
+	AR_F_ID,       /* struct ar_str       a UUID, lower case */
+	AR_F_DATE,     /* struct ar_str       "2026-11-24" */
+	AR_F_TIME,     /* int64_t, ms         RFC 3339 with any offset; printed in UTC */
+	AR_F_ENUM,     /* struct ar_str       one of .values */
+	AR_F_JSON,     /* struct ar_json *    anything */
+	AR_F_OBJECT,   /* struct ar_json *    an object; by the table .fields when it is given */
+	AR_F_ARRAY, /* struct ar_json *    an array; each member by the row .items when it is given */
 };
 
 struct ar_field {
@@ -66,26 +66,32 @@ struct ar_field {
 #define AR_FIELD_NO_MEMBER SIZE_MAX
 
 #define AR_FIELD_NAMED(struct_, member, name_, type_, ...)                                         \
-	{ .name = (name_), .type = (type_), .offset = AR_FIELD_OFFSET(struct_, member, type_),     \
-	  __VA_ARGS__ }
+	{                                                                                          \
+		.name = (name_), .type = (type_),                                                  \
+		.offset = AR_FIELD_OFFSET(struct_, member, type_), __VA_ARGS__                     \
+	}
 #define AR_FIELD(struct_, member, type_, ...)                                                      \
 	AR_FIELD_NAMED(struct_, member, #member, type_, __VA_ARGS__)
 #define AR_FIELD_FREE(name_, type_, ...)                                                           \
-	{ .name = (name_), .type = (type_), .offset = AR_FIELD_NO_MEMBER, __VA_ARGS__ }
+	{                                                                                          \
+		.name = (name_), .type = (type_), .offset = AR_FIELD_NO_MEMBER, __VA_ARGS__        \
+	}
 /* What each member of an array is; at file scope, as the value of .items. */
-#define AR_ITEM(type_, ...)                                                                        \
-	((const struct ar_field[]){ AR_FIELD_FREE("", type_, __VA_ARGS__) })
+#define AR_ITEM(type_, ...) ((const struct ar_field[]){ AR_FIELD_FREE("", type_, __VA_ARGS__) })
 
 /* An array of negative size here means: the member's C type is not the one that the row needs. */
 #define AR_FIELD_OFFSET(struct_, member, type_)                                                    \
 	(offsetof(struct_, member) +                                                               \
-	 0 * sizeof(char[_Generic(((struct_ *)0)->member,                                          \
-			bool: (type_) == AR_F_BOOL,                                                \
-			int64_t: (type_) == AR_F_INT || (type_) == AR_F_TIME,                      \
-			double: (type_) == AR_F_FLOAT,                                             \
-			struct ar_str: (type_) >= AR_F_TEXT && (type_) <= AR_F_ENUM &&             \
-				       (type_) != AR_F_TIME,                                       \
-			struct ar_json *: (type_) >= AR_F_JSON) ? 1 : -1]))
+	 0 * sizeof(char[_Generic(((struct_ *)0)->member, bool                                     \
+				  : (type_) == AR_F_BOOL, int64_t                                  \
+				  : (type_) == AR_F_INT || (type_) == AR_F_TIME, double            \
+				  : (type_) == AR_F_FLOAT, struct ar_str                           \
+				  : (type_) >= AR_F_TEXT && (type_) <= AR_F_ENUM &&                \
+					    (type_) != AR_F_TIME,                                  \
+				    struct ar_json *                                               \
+				  : (type_) >= AR_F_JSON)                                          \
+				 ? 1                                                               \
+				 : -1]))
 
 enum ar_fields_flag {
 	AR_FIELDS_PARTIAL = 1 << 0,        /* a patch: nothing is required, no defaults */
@@ -98,8 +104,8 @@ enum ar_fields_flag {
  * ranges. Every refused field is in the one AR_E_INVALID, up to 20. ret: a new object in the order
  * of the table, with defaults; values that need no change are shared with the input.
  */
-int ar_fields_check(struct ar_pool *pool, const struct ar_field *fields, const struct ar_json *input,
-		    unsigned flags, struct ar_json **ret);
+int ar_fields_check(struct ar_pool *pool, const struct ar_field *fields,
+		    const struct ar_json *input, unsigned flags, struct ar_json **ret);
 
 /*
  * Fills a struct from a checked object: members that are not there are left alone, null makes zero.
@@ -131,7 +137,8 @@ struct ar_json *ar_field_from_text(struct ar_pool *pool, const struct ar_field *
 void ar_fields_from_text(struct ar_pool *pool, const struct ar_field *fields,
 			 struct ar_json *object);
 
-const struct ar_field *ar_fields_find(const struct ar_field *fields, struct ar_str name); /* or NULL */
+const struct ar_field *ar_fields_find(const struct ar_field *fields,
+				      struct ar_str name); /* or NULL */
 /* A struct's member as a value, to bind in a statement; times are ints (ms). */
 struct ar_json ar_field_value(const struct ar_field *field, const void *value);
 /* "li@例子.cn": one @, a sensible local part, a domain with a dot. No comments, no quotes. */

@@ -17,26 +17,28 @@ struct ar_json {
 	union {
 		bool b;
 		int64_t i;
-		double f;            /* always finite */
-		struct ar_str s;     /* valid UTF-8 (or bytes, where a caller says so) */
-		struct { struct ar_json *first, *last; };
+		double f;        /* always finite */
+		struct ar_str s; /* valid UTF-8 (or bytes, where a caller says so) */
+		struct {
+			struct ar_json *first, *last;
+		};
 	};
 	struct ar_str key;    /* of a member of an object */
 	struct ar_json *next; /* the next member */
 };
 
 /* Values without a pool: AR_J_STR(ar_str("x")), ... as arguments of one call. */
-#define AR_J_NULL ((struct ar_json){ .type = AR_NULL })
-#define AR_J_BOOL(v) ((struct ar_json){ .type = AR_BOOL, .b = (v) })
-#define AR_J_INT(v) ((struct ar_json){ .type = AR_INT, .i = (v) })
+#define AR_J_NULL     ((struct ar_json){ .type = AR_NULL })
+#define AR_J_BOOL(v)  ((struct ar_json){ .type = AR_BOOL, .b = (v) })
+#define AR_J_INT(v)   ((struct ar_json){ .type = AR_INT, .i = (v) })
 #define AR_J_FLOAT(v) ((struct ar_json){ .type = AR_FLOAT, .f = (v) })
-#define AR_J_STR(v) ((struct ar_json){ .type = AR_STRING, .s = (v) })
-#define AR_J_Z(v) AR_J_STR(ar_str(v))
+#define AR_J_STR(v)   ((struct ar_json){ .type = AR_STRING, .s = (v) })
+#define AR_J_Z(v)     AR_J_STR(ar_str(v))
 
 struct ar_json_limits {
-	size_t bytes;    /* of the text; more: AR_E_TOO_LARGE */
-	unsigned depth;  /* arrays and objects inside each other; more: AR_E_MALFORMED */
-	size_t nodes;    /* values in all; more: AR_E_TOO_LARGE */
+	size_t bytes;   /* of the text; more: AR_E_TOO_LARGE */
+	unsigned depth; /* arrays and objects inside each other; more: AR_E_MALFORMED */
+	size_t nodes;   /* values in all; more: AR_E_TOO_LARGE */
 };
 extern const struct ar_json_limits ar_json_limits_default; /* 1 MiB, 64, 100,000 */
 
@@ -63,12 +65,13 @@ struct ar_json *ar_json_str(struct ar_pool *pool, struct ar_str s); /* s is not 
 struct ar_json *ar_json_int(struct ar_pool *pool, int64_t v);
 struct ar_json *ar_json_bool(struct ar_pool *pool, bool v);
 struct ar_json *ar_json_float(struct ar_pool *pool, double v);
-bool ar_json_equal(const struct ar_json *a, const struct ar_json *b); /* 1 equals 1.0; order of keys is free */
+bool ar_json_equal(const struct ar_json *a,
+		   const struct ar_json *b); /* 1 equals 1.0; order of keys is free */
 /* RFC 7386: target (may be NULL) patched, new nodes in pool; returns the result. */
 struct ar_json *ar_json_merge(struct ar_pool *pool, struct ar_json *target,
 			      const struct ar_json *patch);
 /* for each member: ar_json_each(m, object) { ... } */
-#define ar_json_each(m, container) \
+#define ar_json_each(m, container)                                                                 \
 	for (struct ar_json *m = (container)->first; m != NULL; m = m->next)
 /* A member as text, or `otherwise` when it is missing or not a string. */
 struct ar_str ar_json_text(const struct ar_json *object, const char *key, struct ar_str otherwise);
@@ -79,7 +82,8 @@ bool ar_json_truth(const struct ar_json *object, const char *key, bool otherwise
 
 /*
  * A writer puts commas and quotes; the caller balances begin and end. Errors (buffer full) are kept
- * in buf->over and asked once.
+ * in buf->over and asked once. Room is asked for generously: a buffer counts as full up to 24 bytes
+ * before its maximum.
  */
 struct ar_jw {
 	struct ar_buf *buf;
@@ -96,13 +100,14 @@ void ar_jw_null(struct ar_jw *w);
 void ar_jw_bool(struct ar_jw *w, bool v);
 void ar_jw_int(struct ar_jw *w, int64_t v);
 void ar_jw_float(struct ar_jw *w, double v); /* shortest text that reads back the same; inf: null */
-void ar_jw_str(struct ar_jw *w, struct ar_str s); /* invalid UTF-8 becomes U+FFFD */
-void ar_jw_strz(struct ar_jw *w, const char *s);  /* NULL writes null */
-void ar_jw_time(struct ar_jw *w, int64_t ms);     /* RFC 3339 text */
+void ar_jw_str(struct ar_jw *w, struct ar_str s);    /* invalid UTF-8 becomes U+FFFD */
+void ar_jw_strz(struct ar_jw *w, const char *s);     /* NULL writes null */
+void ar_jw_time(struct ar_jw *w, int64_t ms);        /* RFC 3339 text */
 void ar_jw_raw(struct ar_jw *w, struct ar_str json); /* text that is JSON already */
 void ar_jw_value(struct ar_jw *w, const struct ar_json *value);
 
 int ar_json_write(struct ar_buf *buf, const struct ar_json *value);
-struct ar_str ar_json_print(struct ar_pool *pool, const struct ar_json *value); /* any size: trusted */
+struct ar_str ar_json_print(struct ar_pool *pool,
+			    const struct ar_json *value); /* any size: trusted */
 
 #endif
