@@ -9,6 +9,7 @@
 #include <math.h>
 #include <pthread.h>
 
+#include "json/json.h"
 #include "observe/observe_int.h"
 
 struct ar_samples {
@@ -56,7 +57,7 @@ static void write_head(struct ar_buf *buf, const char *name, const char *help,
 /* Shortest text that reads back the same, without a locale's comma. */
 static void write_number(struct ar_buf *buf, double value)
 {
-	char text[40];
+	struct ar_jw w;
 
 	if (isnan(value)) {
 		ar_buf_z(buf, "NaN");
@@ -66,26 +67,20 @@ static void write_number(struct ar_buf *buf, double value)
 		ar_buf_z(buf, value > 0 ? "+Inf" : "-Inf");
 		return;
 	}
-	if (value == floor(value) && fabs(value) < 1e15) {
+	if (value == floor(value) && fabs(value) < 9e18) {
 		ar_buf_int(buf, (int64_t)value);
 		return;
 	}
-	for (int digits = 1; digits <= 17; digits++) {
-		double back;
-
-		snprintf(text, sizeof(text), "%.*g", digits, value);
-		if (ar_str_float(ar_str(text), &back) && back == value)
-			break;
-	}
-	ar_buf_z(buf, text);
+	ar_jw_init(&w, buf);
+	ar_jw_float(&w, value);
 }
 
 static void write_scaled(struct ar_buf *buf, const struct ar_metric *metric, int64_t value)
 {
-	if (metric->scale == 0 || metric->scale == 1)
+	if (metric->per <= 1)
 		ar_buf_int(buf, value);
 	else
-		write_number(buf, (double)value * metric->scale);
+		write_number(buf, (double)value / (double)metric->per);
 }
 
 static void write_labels(struct ar_buf *buf, const struct ar_series *series)
@@ -114,7 +109,8 @@ static void write_plain(struct ar_buf *buf, const struct ar_series *series)
 	ar_buf_char(buf, '\n');
 }
 
-static void write_bucket_head(struct ar_buf *buf, const struct ar_series *series, const char *suffix)
+static void write_bucket_head(struct ar_buf *buf, const struct ar_series *series,
+			      const char *suffix)
 {
 	ar_buf_printf(buf, "%s%s", series->metric->metric->name, suffix);
 	if (series->metric->nlabels > 0) {

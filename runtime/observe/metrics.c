@@ -29,7 +29,7 @@ const int64_t ar_bounds_us[AR_BOUNDS_US_N] = {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ar_metric_int *metrics_first, *metrics_last;
 static atomic_uint next_shard;
-static size_t nshards; /* under the lock; fixed with the first metric */
+static size_t nshards;                  /* under the lock; fixed with the first metric */
 static _Thread_local unsigned my_shard; /* 1-based */
 
 static size_t shards(void)

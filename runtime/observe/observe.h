@@ -24,14 +24,14 @@ struct ar_metric {
 	/* Of a histogram: upper bounds, rising, in the unit of the observed numbers. */
 	const int64_t *bounds;
 	size_t nbounds;
-	double scale;  /* observed numbers times this are written; 0: 1. Microseconds: 1e-6 */
-	size_t max;    /* series; 0: 1,000 */
+	int64_t per; /* observed numbers to one written unit: microseconds 1,000,000; 0: 1 */
+	size_t max;  /* series; 0: 1,000 */
 	struct ar_metric_int *in; /* the room's own */
 };
 
 extern const int64_t ar_bounds_us[]; /* 100 µs to 10 s, for durations in microseconds */
 #define AR_BOUNDS_US_N 16
-#define AR_DURATION_US .bounds = ar_bounds_us, .nbounds = AR_BOUNDS_US_N, .scale = 1e-6
+#define AR_DURATION_US .bounds = ar_bounds_us, .nbounds = AR_BOUNDS_US_N, .per = 1000000
 
 struct ar_series;
 
@@ -44,10 +44,11 @@ struct ar_series *ar_series_of(struct ar_metric *metric, ...) __attribute__((sen
 struct ar_series *ar_series_get(struct ar_metric *metric, const struct ar_str *values, size_t n);
 
 /* Any thread. A counter's n is not negative. */
-void ar_series_add(struct ar_series *series, int64_t n);     /* counters and gauges */
-void ar_series_set(struct ar_series *series, int64_t value); /* gauges that one thread sets */
+void ar_series_add(struct ar_series *series, int64_t n);         /* counters and gauges */
+void ar_series_set(struct ar_series *series, int64_t value);     /* gauges that one thread sets */
 void ar_series_observe(struct ar_series *series, int64_t value); /* histograms */
-int64_t ar_series_value(const struct ar_series *series); /* the sum over all threads; histogram: its count */
+int64_t ar_series_value(
+	const struct ar_series *series); /* the sum over all threads; histogram: its count */
 
 /*
  * What is counted elsewhere: fn is called each time the metrics are written, on the writer's thread,
@@ -57,7 +58,7 @@ struct ar_samples;
 void ar_metrics_collect(void (*fn)(struct ar_samples *samples, void *arg), void *arg);
 /* help is written once per name; samples of one name follow each other. labels: name, value pairs,
  * ending with NULL. */
-#define ar_sample(samples, kind, name, help, value, ...) \
+#define ar_sample(samples, kind, name, help, value, ...)                                           \
 	ar_sample_of((samples), (kind), (name), (help), (value), ##__VA_ARGS__, NULL)
 void ar_sample_of(struct ar_samples *samples, enum ar_metric_kind kind, const char *name,
 		  const char *help, double value, ...) __attribute__((sentinel));

@@ -55,7 +55,9 @@ static const char *check_ask(size_t i, int64_t timeout_ms)
 
 bool ar_ready(struct ar_buf *buf, int64_t timeout_ms)
 {
-	static const char *const names[] = { [AR_STARTING] = "starting", [AR_STOPPING] = "stopping" };
+	static const char *const names[] = {
+		[AR_STARTING] = "starting", [AR_STOPPING] = "stopping"
+	};
 	const char *results[CHECKS_MAX];
 	enum ar_state now = ar_state();
 	bool ready = true;

@@ -110,7 +110,8 @@ static void body(void *arg)
 	asks("{\"status\":\"ready\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", true);
 	store_fails = true;
 	slow_ms = 10000;
-	asks("{\"status\":\"failing\",\"checks\":{\"store\":\"unavailable\",\"slow\":\"deadline\"}}",
+	asks("{\"status\":\"failing\",\"checks\":{\"store\":\"unavailable\",\"slow\":\"deadline\"}"
+	     "}",
 	     false);
 	store_fails = false;
 	slow_ms = 1;

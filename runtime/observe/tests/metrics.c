@@ -147,8 +147,10 @@ static void threads_lose_nothing(void **state)
 	written(); /* while they count */
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
-	assert_int_equal(ar_series_value(ar_series(&requests, "threads", "0")), THREADS * ROUNDS / 2);
-	assert_int_equal(ar_series_value(ar_series(&requests, "threads", "1")), THREADS * ROUNDS / 2);
+	assert_int_equal(ar_series_value(ar_series(&requests, "threads", "0")),
+			 THREADS * ROUNDS / 2);
+	assert_int_equal(ar_series_value(ar_series(&requests, "threads", "1")),
+			 THREADS * ROUNDS / 2);
 	assert_int_equal(ar_series_value(ar_series(&seconds, "threads")), THREADS * ROUNDS);
 }
 
