@@ -1,0 +1,150 @@
+/*
+ * sqlite_int.h - the parts of the SQLite driver: connections, files, the write lease.
+ *
+ * Threads: a `file` is shared by all loops. A connection is used by one thread at a time and never
+ * takes a mutex of its own: a reader belongs to its loop, a spare to who took it from the file, the
+ * writer to who holds the file's lease (a unit of work on its loop, or the commit job in the pool).
+ */
+#ifndef AR_SQLITE_INT_H
+#define AR_SQLITE_INT_H
+
+#include "store/driver.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+/* ---- conn.c: one connection and its prepared statements ---- */
+
+#define CONN_BUCKETS 64
+
+struct cached {
+	sqlite3_stmt *h;
+	uint64_t hash;
+	size_t n;
+	struct cached *chain;       /* of its bucket */
+	struct cached *prev, *next; /* by use, the latest first */
+	unsigned slow; /* runs to go straight to a thread, after one was over the budget */
+	char sql[];
+};
+
+struct conn {
+	sqlite3 *h; /* NULL: closed */
+	struct cached *buckets[CONN_BUCKETS], *first, *last;
+	unsigned count;
+	/* What the progress handler looks at. */
+	int64_t budget_us; /* 0: none */
+	int64_t began_us;  /* of the statement; 0: the handler has not been called yet */
+	int64_t deadline_ms;
+	enum { STOP_NONE, STOP_BUDGET, STOP_DEADLINE } stopped;
+};
+
+enum conn_kind { CONN_READER, CONN_WRITER };
+
+/* The file must be there. -1: nothing is open. Blocks. */
+int conn_open(struct conn *conn, const char *path, enum conn_kind kind);
+void conn_close(struct conn *conn);
+int conn_prepare(struct conn *conn, const char *sql, struct cached **ret);
+
+#define CONN_OVER_BUDGET 1
+/* 0, -1, or CONN_OVER_BUDGET: the read was stopped and left nothing. */
+int conn_query(struct conn *conn, struct cached *c, const struct ar_stmt *stmt, int64_t budget_us,
+	       int64_t deadline_ms, struct ar_rows *ret);
+int conn_exec(struct conn *conn, struct cached *c, const struct ar_stmt *stmt,
+	      int64_t *ret_changed);
+int conn_script(struct conn *conn, const char *sql); /* several statements, no values */
+/* A constant without values or rows (BEGIN...); SQLite's code, no error on the stack. */
+int conn_do(struct conn *conn, const char *sql);
+int conn_fail(struct conn *conn, int rc, const char *sql);
+bool conn_in_transaction(const struct conn *conn);
+
+/* ---- file.c: a database file, as the process sees it ---- */
+
+struct unit;
+
+/* Units of one group that wait on one loop for its commit. */
+struct slot {
+	struct ar_loop *loop;
+	struct ar_cond committed;
+	unsigned members;
+	bool done; /* set on the loop */
+	bool failed;
+	char why[256];
+	struct slot *next;
+};
+
+struct group {
+	unsigned units;
+	int64_t began_us;
+	bool lost; /* SQLite rolled the transaction back under it */
+	struct slot *slots;
+};
+
+struct file {
+	struct sqlite_store *store;
+	struct file *next; /* in the store's list */
+	char name[AR_DB_NAME_MAX + 1];
+	char *path;
+	unsigned refs; /* under store->lock */
+	bool closing;
+
+	pthread_mutex_t lock; /* of what follows */
+	struct unit *holder;  /* of the lease */
+	struct unit *first, *last; /* who waits for it */
+	bool committing; /* the commit job has the writer */
+	struct group group;
+	struct conn *spares[2];
+
+	/* The lease holder's or the commit job's. */
+	struct conn writer;
+	bool in_transaction;
+	bool sick; /* a commit failed and its traces are still in the log */
+	int wal_frames, checkpoint_at;
+};
+
+struct sqlite_store {
+	struct ar_store *store;
+	char *root;    /* absolute path of the data folder */
+	int lock_fd;
+	pthread_mutex_t lock;
+	pthread_cond_t closed;
+	struct file *buckets[1024];
+};
+
+/* These block: call them in the offload pool. */
+int file_ref(struct sqlite_store *store, struct ar_str name, struct file **ret);
+void file_hold(struct file *file); /* one more reference; the caller has one. Any thread */
+void file_unref(struct file *file); /* the last one closes the writer, which checkpoints */
+int file_open_writer(struct file *file);
+int file_create(struct sqlite_store *store, struct ar_str name);
+int file_drop(struct sqlite_store *store, struct ar_str name);
+int file_spare_take(struct file *file, struct conn **ret); /* a reader for a pool thread */
+void file_spare_give(struct file *file, struct conn *conn);
+
+/* ---- lease.c: whose turn it is to write ---- */
+
+struct unit {
+	struct ar_uow uow; /* first */
+	struct file *file;
+	struct ar_loop *loop;
+	struct unit *next; /* in the queue */
+	struct ar_cond turn;
+	bool granted; /* under file->lock */
+	bool arrived; /* on its loop: the lease is here */
+};
+
+AR_YIELDS int lease_begin(struct unit *unit);
+AR_YIELDS int lease_commit(struct unit *unit);
+void lease_rollback(struct unit *unit);
+/* After a statement of the unit failed: is the transaction still there? */
+void lease_check(struct unit *unit);
+
+/* ---- driver.c ---- */
+
+/* A loop's handle. */
+struct sqlite_db {
+	struct ar_db db; /* first */
+	struct file *file;
+	struct conn reader;
+};
+
+#endif

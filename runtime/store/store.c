@@ -1,0 +1,493 @@
+/*
+ * store.c - the process's store and each loop's open handles.
+ *
+ * A handle is opened by the first fiber that wants it, while others of the loop wait for that; it is
+ * counted, cools in the idle list when nobody holds it, and is closed by the loop's sweeper when it
+ * was idle long enough or when too many are open. A name is migrated once per process.
+ */
+#include "store/store_int.h"
+
+#include <assert.h>
+
+const struct ar_err_def AR_E_UNIQUE[1] = { { "store/unique", 409 } };
+const struct ar_err_def AR_E_REFERENCE[1] = { { "store/reference", 409 } };
+const struct ar_err_def AR_E_BUSY[1] = { { "store/busy", 503 } };
+const struct ar_err_def AR_E_STORE[1] = { { "store/failed", 500 } };
+const struct ar_err_def AR_E_NO_DATABASE[1] = { { "store/no-database", 404 } };
+
+_Thread_local struct ar_store_loop_core *store_here;
+
+static const struct {
+	const char *prefix;
+	const struct ar_store_ops *ops;
+} drivers[] = {
+	{ "sqlite:", &ar_store_sqlite },
+};
+
+#define DETACH_WAIT_MS 10000 /* for handles that are still held */
+#define DROP_WAIT_MS   10000
+
+static const struct ar_store_ops *driver_of(struct ar_str url)
+{
+	if (url.n == 0)
+		return &ar_store_sqlite;
+	for (size_t i = 0; i < AR_COUNT(drivers); i++) {
+		if (ar_str_starts(url, ar_str(drivers[i].prefix)))
+			return drivers[i].ops;
+	}
+	return NULL;
+}
+
+static void options_copy(struct ar_store_options *to, const struct ar_store_options *from)
+{
+	*to = *from;
+	to->url = ar_str(ar_heap_strz(from->url));
+	to->data = ar_str(ar_heap_strz(from->data));
+	if (to->open_max <= 0)
+		to->open_max = 512;
+	if (to->idle_ms <= 0)
+		to->idle_ms = 60000;
+	if (to->read_budget_us <= 0)
+		to->read_budget_us = 5000;
+	if (to->slow_ms <= 0)
+		to->slow_ms = 100;
+	if (to->pg_connections <= 0)
+		to->pg_connections = 16;
+}
+
+static void store_free(struct ar_store *store)
+{
+	ar_map_free(store->core->names, ar_heap_free);
+	pthread_mutex_destroy(&store->core->lock);
+	ar_heap_free((char *)store->options.url.p);
+	ar_heap_free((char *)store->options.data.p);
+	ar_heap_free(store->core);
+	ar_heap_free(store);
+}
+
+int ar_store_open(const struct ar_store_options *options, struct ar_store **ret)
+{
+	const struct ar_store_ops *ops = driver_of(options->url);
+	struct ar_store *store;
+
+	if (ops == NULL)
+		return ar_fail_why(AR_E_STORE, "no driver for this kind of store url");
+	store = ar_heap_new(struct ar_store);
+	store->ops = ops;
+	store->core = ar_heap_new(struct ar_store_core);
+	store->core->names = ar_map_new();
+	pthread_mutex_init(&store->core->lock, NULL);
+	options_copy(&store->options, options);
+	if (ops->open(store) != 0) {
+		store_free(store);
+		return -1;
+	}
+	*ret = store;
+	return 0;
+}
+
+void ar_store_close(struct ar_store *store)
+{
+	if (store == NULL)
+		return;
+	assert(store->core->loops == NULL);
+	store->ops->close(store);
+	store_free(store);
+}
+
+enum ar_dialect ar_store_dialect(const struct ar_store *store)
+{
+	return store->ops->dialect;
+}
+
+void ar_store_stats(struct ar_store *store, struct ar_store_stats *ret)
+{
+	*ret = (struct ar_store_stats){
+		.commits = store->count.commits,
+		.units = store->count.units,
+		.statements = store->count.statements,
+		.slow = store->count.slow,
+		.lease_waits = store->count.lease_waits,
+		.open = store->count.open,
+	};
+}
+
+/* ---- names ---- */
+
+/* Under core->lock. */
+static struct store_name *name_of(struct ar_store_core *core, struct ar_str name)
+{
+	struct store_name *known = ar_map_get(core->names, name);
+
+	if (known == NULL) {
+		known = ar_heap_new(struct store_name);
+		ar_map_set(core->names, name, known);
+	}
+	return known;
+}
+
+static struct store_name name_get(struct ar_store *store, struct ar_str name)
+{
+	struct store_name known = { 0 }, *found;
+
+	pthread_mutex_lock(&store->core->lock);
+	found = ar_map_get(store->core->names, name);
+	if (found != NULL)
+		known = *found;
+	pthread_mutex_unlock(&store->core->lock);
+	return known;
+}
+
+static void name_migrated(struct ar_store *store, struct ar_str name)
+{
+	pthread_mutex_lock(&store->core->lock);
+	name_of(store->core, name)->migrated = true;
+	pthread_mutex_unlock(&store->core->lock);
+}
+
+static bool name_valid(struct ar_str name)
+{
+	if (name.n == 0)
+		return true;
+	if (name.n > AR_DB_NAME_MAX || name.p[0] == '-')
+		return false;
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+			return false;
+	}
+	return true;
+}
+
+/* ---- handles ---- */
+
+static void idle_add(struct ar_store_loop_core *here, struct ar_db *db)
+{
+	db->idle_since_ms = ar_mono_ms();
+	db->next = NULL;
+	db->prev = here->idle_last;
+	if (here->idle_last != NULL)
+		here->idle_last->next = db;
+	else
+		here->idle_first = db;
+	here->idle_last = db;
+}
+
+static void idle_remove(struct ar_store_loop_core *here, struct ar_db *db)
+{
+	if (db->prev != NULL)
+		db->prev->next = db->next;
+	else
+		here->idle_first = db->next;
+	if (db->next != NULL)
+		db->next->prev = db->prev;
+	else
+		here->idle_last = db->prev;
+	db->prev = db->next = NULL;
+}
+
+static void db_forget(struct ar_store_loop_core *here, struct ar_db *db)
+{
+	ar_map_remove(here->dbs, db->name);
+	ar_cond_broadcast(&db->opened);
+	ar_heap_free(db);
+}
+
+/* Closes a handle that is idle or that nobody else has seen yet. */
+static AR_YIELDS void db_close(struct ar_store_loop_core *here, struct ar_db *db)
+{
+	db->state = DB_CLOSING;
+	here->pub.store->ops->db_close(db);
+	here->pub.store->count.open--;
+	db_forget(here, db);
+}
+
+static AR_YIELDS int db_open(struct ar_store_loop_core *here, struct ar_str name,
+			     struct ar_db **ret)
+{
+	struct ar_store *store = here->pub.store;
+	struct store_name known = name_get(store, name);
+	struct ar_db *db;
+
+	if (known.dropping)
+		return ar_fail(AR_E_NO_DATABASE);
+	db = ar_heap_alloc(store->ops->db_size);
+	memcpy(db->name_text, name.p != NULL ? name.p : "", name.n);
+	db->name = (struct ar_str){ db->name_text, name.n };
+	db->home = &here->pub;
+	db->state = DB_OPENING;
+	db->refs = 1;
+	ar_map_set(here->dbs, db->name, db);
+	if (store->ops->db_open(db) != 0) {
+		db_forget(here, db);
+		return -1;
+	}
+	store->count.open++;
+	if (!known.migrated) {
+		if (store_migrate(db) != 0) {
+			db_close(here, db);
+			return -1;
+		}
+		name_migrated(store, db->name);
+	}
+	db->state = DB_OPEN;
+	ar_cond_broadcast(&db->opened);
+	if (ar_map_count(here->dbs) > (size_t)store->options.open_max)
+		ar_cond_signal(&here->sweep);
+	*ret = db;
+	return 0;
+}
+
+int ar_db_acquire(struct ar_store *store, struct ar_str name, struct ar_db **ret)
+{
+	struct ar_store_loop_core *here = store_here;
+	struct ar_db *db;
+
+	assert(here != NULL && here->pub.store == store && name_valid(name));
+	while ((db = ar_map_get(here->dbs, name)) != NULL) {
+		if (db->state == DB_OPEN) {
+			if (db->refs++ == 0)
+				idle_remove(here, db);
+			*ret = db;
+			return 0;
+		}
+		if (ar_cond_wait(&db->opened) != 0)
+			return -1;
+	}
+	return db_open(here, name, ret);
+}
+
+void ar_db_release(struct ar_db *db)
+{
+	struct ar_store_loop_core *here = store_here;
+
+	if (db == NULL)
+		return;
+	assert(db->home == &here->pub && db->refs > 0);
+	if (--db->refs > 0)
+		return;
+	idle_add(here, db);
+	if (here->release_waiters > 0)
+		ar_cond_broadcast(&here->released);
+	if (ar_map_count(here->dbs) > (size_t)here->pub.store->options.open_max)
+		ar_cond_signal(&here->sweep);
+}
+
+struct ar_str ar_db_name(const struct ar_db *db)
+{
+	return db->name;
+}
+
+enum ar_dialect ar_db_dialect(const struct ar_db *db)
+{
+	return db->home->store->ops->dialect;
+}
+
+static void sweeper(void *arg)
+{
+	struct ar_store_loop_core *here = arg;
+	const struct ar_store_options *options = &here->pub.store->options;
+	int64_t period = AR_MAX(AR_MIN(options->idle_ms / 4, 5000), 10);
+
+	while (!here->ending) {
+		struct ar_db *db = here->idle_first;
+
+		if (db != NULL && (ar_map_count(here->dbs) > (size_t)options->open_max ||
+				   ar_mono_ms() - db->idle_since_ms >= options->idle_ms)) {
+			idle_remove(here, db);
+			db_close(here, db);
+			continue;
+		}
+		if (ar_cond_wait_for(&here->sweep, period) != 0) {
+			if (ar_cancelled())
+				break;
+			ar_err_clear();
+		}
+	}
+}
+
+/* ---- loops ---- */
+
+void ar_store_attach(struct ar_store *store)
+{
+	struct ar_store_loop_core *here = ar_heap_new(struct ar_store_loop_core);
+
+	assert(store_here == NULL && ar_loop() != NULL);
+	here->pub.store = store;
+	here->pub.loop = ar_loop();
+	here->pub.core = here;
+	here->dbs = ar_map_new();
+	store_here = here;
+	if (store->ops->attach != NULL)
+		store->ops->attach(&here->pub);
+	pthread_mutex_lock(&store->core->lock);
+	here->next = store->core->loops;
+	store->core->loops = here;
+	pthread_mutex_unlock(&store->core->lock);
+	here->sweeper = ar_go("store sweeper", sweeper, here, AR_NO_DEADLINE);
+	ar_fiber_hold(here->sweeper);
+}
+
+static void loop_unlink(struct ar_store_core *core, struct ar_store_loop_core *here)
+{
+	struct ar_store_loop_core **at = &core->loops;
+
+	pthread_mutex_lock(&core->lock);
+	while (*at != here)
+		at = &(*at)->next;
+	*at = here->next;
+	pthread_mutex_unlock(&core->lock);
+}
+
+static AR_YIELDS void wait_released(struct ar_store_loop_core *here, int64_t end_ms)
+{
+	here->release_waiters++;
+	if (ar_cond_wait_for(&here->released, AR_MAX(end_ms - ar_mono_ms(), 1)) != 0)
+		ar_err_clear();
+	here->release_waiters--;
+}
+
+void ar_store_detach(struct ar_store *store)
+{
+	struct ar_store_loop_core *here = store_here;
+	int64_t end = ar_mono_ms() + DETACH_WAIT_MS;
+
+	assert(here != NULL && here->pub.store == store);
+	ar_shield(true);
+	loop_unlink(store->core, here);
+	here->ending = true;
+	ar_cond_signal(&here->sweep);
+	ar_join(here->sweeper);
+	ar_fiber_drop(here->sweeper);
+	while (ar_map_count(here->dbs) > 0) {
+		struct ar_db *db = here->idle_first;
+
+		if (db != NULL) {
+			idle_remove(here, db);
+			db_close(here, db);
+		} else if (ar_mono_ms() < end) {
+			wait_released(here, end);
+		} else {
+			ar_error("store", "databases are still in use at the end");
+			break;
+		}
+	}
+	if (store->ops->detach != NULL)
+		store->ops->detach(&here->pub);
+	ar_shield(false);
+	store_here = NULL;
+	ar_map_free(here->dbs, NULL);
+	ar_heap_free(here);
+}
+
+/* ---- making and dropping ---- */
+
+int ar_store_create(struct ar_store *store, struct ar_str name)
+{
+	assert(name.n > 0 && name_valid(name));
+	return store->ops->create(store, name);
+}
+
+/* Closes this loop's handle of a name that is being dropped; waits until nobody holds it. */
+static AR_YIELDS int evict_here(struct ar_str name, int64_t end_ms)
+{
+	struct ar_store_loop_core *here = store_here;
+	struct ar_db *db;
+
+	if (here == NULL)
+		return 0;
+	while ((db = ar_map_get(here->dbs, name)) != NULL) {
+		if (db->state == DB_OPEN && db->refs == 0) {
+			idle_remove(here, db);
+			db_close(here, db);
+		} else if (ar_mono_ms() >= end_ms) {
+			return -1;
+		} else if (db->state != DB_OPEN) {
+			if (ar_cond_wait_for(&db->opened, AR_MAX(end_ms - ar_mono_ms(), 1)) != 0)
+				ar_err_clear();
+		} else {
+			wait_released(here, end_ms);
+		}
+	}
+	return 0;
+}
+
+struct evict {
+	struct ar_wake wake;
+	struct ar_str name;
+	int64_t end_ms;
+	int rc;
+};
+
+static void evict_fiber(void *arg)
+{
+	struct evict *job = arg;
+
+	job->rc = evict_here(job->name, job->end_ms);
+	ar_wake_post(&job->wake);
+}
+
+static void evict_start(void *arg)
+{
+	ar_go("store drop", evict_fiber, arg, AR_NO_DEADLINE);
+}
+
+static AR_YIELDS int evict_all(struct ar_store *store, struct ar_str name)
+{
+	int64_t end = ar_mono_ms() + DROP_WAIT_MS;
+	struct ar_loop *loops[256];
+	size_t n = 0;
+	int rc;
+
+	pthread_mutex_lock(&store->core->lock);
+	for (struct ar_store_loop_core *l = store->core->loops; l != NULL; l = l->next) {
+		assert(n < AR_COUNT(loops));
+		if (l != store_here)
+			loops[n++] = l->pub.loop;
+	}
+	pthread_mutex_unlock(&store->core->lock);
+	rc = evict_here(name, end);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct evict job = { .name = name, .end_ms = end };
+
+		ar_wake_init(&job.wake);
+		ar_post(loops[i], evict_start, &job);
+		ar_wake_wait(&job.wake);
+		rc = job.rc;
+	}
+	return rc;
+}
+
+int ar_store_drop(struct ar_store *store, struct ar_str name)
+{
+	struct ar_store_core *core = store->core;
+	struct store_name *known;
+	bool twice;
+	int rc;
+
+	assert(store_here != NULL && name.n > 0 && name_valid(name));
+	pthread_mutex_lock(&core->lock);
+	known = name_of(core, name);
+	twice = known->dropping;
+	known->dropping = true;
+	pthread_mutex_unlock(&core->lock);
+	if (twice)
+		return ar_fail(AR_E_NO_DATABASE);
+	ar_shield(true);
+	rc = evict_all(store, name);
+	if (rc == 0)
+		rc = store->ops->drop(store, name);
+	else
+		ar_fail(AR_E_BUSY);
+	ar_shield(false);
+	pthread_mutex_lock(&core->lock);
+	if (rc == 0) {
+		ar_heap_free(ar_map_remove(core->names, name));
+	} else {
+		known = name_of(core, name);
+		known->dropping = false;
+	}
+	pthread_mutex_unlock(&core->lock);
+	return rc;
+}

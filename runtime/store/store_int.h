@@ -1,0 +1,54 @@
+/*
+ * store_int.h - what the files of the core share: the process's names, the loop's handles.
+ */
+#ifndef AR_STORE_INT_H
+#define AR_STORE_INT_H
+
+#include "store/driver.h"
+
+#include <pthread.h>
+
+enum db_state { DB_OPENING, DB_OPEN, DB_CLOSING };
+
+struct ar_scope_hook {
+	struct ar_scope_hook *next;
+	int (*before)(struct ar_scope *scope, void *arg);
+	void (*after)(void *arg);
+	void *arg;
+	unsigned depth; /* savepoints open when it was registered */
+};
+
+/* What the process knows about a name; made when it is first opened. */
+struct store_name {
+	bool migrated, dropping;
+};
+
+struct ar_store_core {
+	pthread_mutex_t lock;
+	struct ar_map *names; /* struct store_name; under lock */
+	struct ar_store_loop_core *loops; /* under lock */
+};
+
+struct ar_store_loop_core {
+	struct ar_store_loop pub;
+	struct ar_store_loop_core *next;
+	struct ar_map *dbs; /* struct ar_db, open or about to be */
+	struct ar_db *idle_first, *idle_last;
+	struct ar_uow *units; /* open ones, until their commit begins */
+	struct ar_fiber *sweeper;
+	struct ar_cond sweep;    /* there are too many handles, or the end */
+	struct ar_cond released; /* a handle became idle, for those who wait for that */
+	unsigned release_waiters;
+	bool ending;
+};
+
+/* This thread's loop, after ar_store_attach. */
+extern _Thread_local struct ar_store_loop_core *store_here;
+
+/* Brings a database that was just opened up to date. */
+AR_YIELDS int store_migrate(struct ar_db *db);
+
+/* The error of a fiber that was cancelled or is past its deadline. */
+int store_fail_cancelled(void);
+
+#endif
