@@ -262,6 +262,11 @@ bool ar_cancelled(void)
 	       (fiber->deadline != AR_NO_DEADLINE && fiber->deadline <= ar_mono_ms());
 }
 
+int ar_check(void)
+{
+	return ar_fiber_check(ar_self());
+}
+
 int64_t ar_deadline(void)
 {
 	struct ar_fiber *fiber = ar_self();

@@ -116,9 +116,10 @@ struct ar_row *ar_rows_append(struct ar_rows_builder *builder, size_t text_bytes
 enum ar_savepoint_op { AR_SAVEPOINT_SET, AR_SAVEPOINT_KEEP, AR_SAVEPOINT_UNDO };
 
 enum ar_store_cap {
-	AR_CAP_SERVER = 1 << 0,      /* other processes may use the same databases */
-	AR_CAP_GROUP_COMMIT = 1 << 1, /* units of one database are run one by one, committed together */
-	AR_CAP_ROW_LOCKS = 1 << 2,   /* units of one database run side by side */
+	AR_CAP_SERVER = 1 << 0, /* other processes may use the same databases */
+	AR_CAP_GROUP_COMMIT =
+		1 << 1, /* units of one database are run one by one, committed together */
+	AR_CAP_ROW_LOCKS = 1 << 2, /* units of one database run side by side */
 };
 
 struct ar_store_ops {

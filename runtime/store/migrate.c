@@ -36,8 +36,7 @@ static AR_YIELDS int applied(struct ar_scope *scope, struct ar_map *ret)
 	if (ar_query(scope, &rows, "SELECT module, name FROM ar_migrations", AR_NO_ARGS) != 0)
 		return -1;
 	while (ar_rows_next(&rows)) {
-		struct ar_str key = ar_strf(scope->pool, "%.*s/%.*s",
-					    AR_FMT(ar_col_str(&rows, 0)),
+		struct ar_str key = ar_strf(scope->pool, "%.*s/%.*s", AR_FMT(ar_col_str(&rows, 0)),
 					    AR_FMT(ar_col_str(&rows, 1)));
 
 		ar_map_set(ret, key, scope);

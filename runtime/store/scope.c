@@ -23,21 +23,14 @@ static const struct ar_store_ops *ops_of(const struct ar_scope *scope)
 	return scope->db->home->store->ops;
 }
 
-int store_fail_cancelled(void)
-{
-	if (ar_deadline() <= ar_mono_ms())
-		return ar_fail(AR_E_DEADLINE);
-	return ar_fail(AR_E_CANCELLED);
-}
-
 /* ---- statements ---- */
 
 static int may_run(const struct ar_scope *scope, int64_t now_us)
 {
 	const struct ar_uow *uow = scope->uow;
 
-	if (ar_cancelled())
-		return store_fail_cancelled();
+	if (ar_check() != 0)
+		return -1;
 	if (uow == NULL)
 		return 0;
 	assert(uow->fiber == ar_self());
@@ -90,8 +83,9 @@ int ar_query(struct ar_scope *scope, struct ar_rows *ret, const char *sql,
 int ar_query_lock(struct ar_scope *scope, struct ar_rows *ret, const char *sql,
 		  const struct ar_json *args, size_t nargs)
 {
-	struct ar_stmt stmt = { .sql = sql, .args = args, .nargs = nargs, .lock = true,
-				.pool = scope->pool };
+	struct ar_stmt stmt = {
+		.sql = sql, .args = args, .nargs = nargs, .lock = true, .pool = scope->pool
+	};
 
 	if (ar_begin(scope) != 0)
 		return -1;
@@ -192,8 +186,8 @@ int ar_begin(struct ar_scope *scope)
 	if (scope->uow != NULL)
 		return 0;
 	assert(store_here != NULL && scope->db->home == &store_here->pub && ar_self() != NULL);
-	if (ar_cancelled())
-		return store_fail_cancelled();
+	if (ar_check() != 0)
+		return -1;
 	if (would_wait_for_itself(scope))
 		return ar_fail_why(AR_E_INTERNAL, "a unit of work inside a unit of work");
 	uow = ar_alloc(scope->pool, ops_of(scope)->uow_size);
@@ -354,7 +348,8 @@ static struct ar_scope_hook *hook_add(struct ar_scope *scope, struct ar_scope_ho
 	return hook;
 }
 
-int ar_before_commit(struct ar_scope *scope, int (*fn)(struct ar_scope *scope, void *arg), void *arg)
+int ar_before_commit(struct ar_scope *scope, int (*fn)(struct ar_scope *scope, void *arg),
+		     void *arg)
 {
 	struct ar_scope_hook *hook = hook_add(scope, &scope->before);
 

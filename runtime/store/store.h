@@ -24,33 +24,35 @@ struct ar_uow;
 
 enum ar_dialect { AR_SQLITE, AR_POSTGRES };
 
-extern const struct ar_err_def AR_E_UNIQUE[1];       /* 409 store/unique: "constraint" names it */
-extern const struct ar_err_def AR_E_REFERENCE[1];    /* 409 store/reference: foreign key */
-extern const struct ar_err_def AR_E_BUSY[1];         /* 503 store/busy: no lease or connection in time */
-extern const struct ar_err_def AR_E_STORE[1];        /* 500 store/failed: the driver's text in the log */
-extern const struct ar_err_def AR_E_NO_DATABASE[1];  /* 404 store/no-database */
+extern const struct ar_err_def AR_E_UNIQUE[1];    /* 409 store/unique: "constraint" names it */
+extern const struct ar_err_def AR_E_REFERENCE[1]; /* 409 store/reference: foreign key */
+extern const struct ar_err_def AR_E_BUSY[1];  /* 503 store/busy: no lease or connection in time */
+extern const struct ar_err_def AR_E_STORE[1]; /* 500 store/failed: the driver's text in the log */
+extern const struct ar_err_def AR_E_NO_DATABASE[1]; /* 404 store/no-database */
 
 /* ---- the process ---- */
 
 struct ar_migration {
-	const char *name;     /* "0001_users" */
-	const char *sqlite, *postgres; /* statements; the same text where the common subset is enough */
+	const char *name; /* "0001_users" */
+	const char *sqlite,
+		*postgres; /* statements; the same text where the common subset is enough */
 };
 struct ar_migration_set {
-	const char *module;   /* recorded as module/name */
+	const char *module;              /* recorded as module/name */
 	const struct ar_migration *list; /* ends with a zero row */
 };
 
 struct ar_store_options {
-	struct ar_str url;      /* empty or "sqlite:": files below data; "postgres://...": libpq's */
-	struct ar_str data;     /* folder, exists */
-	int open_max;           /* handles kept open per loop (default 512) */
-	int64_t idle_ms;        /* a handle unused for so long is closed (default 60,000) */
+	struct ar_str url;  /* empty or "sqlite:": files below data; "postgres://...": libpq's */
+	struct ar_str data; /* folder, exists */
+	int open_max;       /* handles kept open per loop (default 512) */
+	int64_t idle_ms;    /* a handle unused for so long is closed (default 60,000) */
 	int64_t read_budget_us; /* a read on the loop longer than this moves to a thread (5,000) */
 	int64_t slow_ms;        /* statements over this are logged (100) */
 	int pg_connections;     /* per loop (default 16) */
-	const struct ar_migration_set *platform; /* for the platform's own database; ends with zero */
-	const struct ar_migration_set *tenant;   /* for every tenant's; ends with zero */
+	const struct ar_migration_set
+		*platform;                     /* for the platform's own database; ends with zero */
+	const struct ar_migration_set *tenant; /* for every tenant's; ends with zero */
 };
 
 /* Before the loops run. -1 when the data folder or the server cannot be used. */
@@ -67,8 +69,9 @@ AR_YIELDS void ar_store_detach(struct ar_store *store); /* commits in flight end
 #define AR_PLATFORM_DB AR_STR("") /* the name of the platform's own database */
 
 /* Names are [a-z0-9][a-z0-9-]{0,38}: checked by the caller (tenant room), asserted here. */
-AR_YIELDS int ar_store_create(struct ar_store *store, struct ar_str name); /* AR_E_CONFLICT: is there */
-AR_YIELDS int ar_store_drop(struct ar_store *store, struct ar_str name);   /* closes and deletes */
+AR_YIELDS int ar_store_create(struct ar_store *store,
+			      struct ar_str name); /* AR_E_CONFLICT: is there */
+AR_YIELDS int ar_store_drop(struct ar_store *store, struct ar_str name); /* closes and deletes */
 /*
  * A handle for this loop: opened on use, counted, migrated on its first opening in this process.
  * AR_E_NO_DATABASE when there is none. ar_db_release() lets it cool; it is closed when idle.
@@ -82,26 +85,26 @@ enum ar_dialect ar_db_dialect(const struct ar_db *db);
 
 struct ar_scope {
 	struct ar_db *db;
-	struct ar_uow *uow;   /* NULL until the first write */
-	struct ar_pool *pool; /* rows and texts live here */
+	struct ar_uow *uow;                   /* NULL until the first write */
+	struct ar_pool *pool;                 /* rows and texts live here */
 	struct ar_scope_hook *before, *after; /* of the next commit; the room's own */
 };
 void ar_scope_init(struct ar_scope *scope, struct ar_db *db, struct ar_pool *pool);
 
 /* Values of a statement: AR_ARGS(AR_J_STR(id), AR_J_INT(n)). Arrays and objects bind as JSON text. */
-#define AR_ARGS(...) \
-	(const struct ar_json[]){ __VA_ARGS__ }, \
+#define AR_ARGS(...)                                                                               \
+	(const struct ar_json[]){ __VA_ARGS__ },                                                   \
 		(sizeof((const struct ar_json[]){ __VA_ARGS__ }) / sizeof(struct ar_json))
 #define AR_NO_ARGS NULL, 0
 /* Bytes, for BLOB and BYTEA columns. */
 #define AR_J_BYTES(v) ((struct ar_json){ .type = AR_STRING, .count = AR_ARG_BYTES, .s = (v) })
-#define AR_ARG_BYTES 0xB17E5u
+#define AR_ARG_BYTES  0xB17E5u
 
 /* Rows are complete when ar_query returns, so the fiber may wait between them. */
 struct ar_rows {
 	size_t count, columns;
-	size_t at;           /* of the current row, 1-based after ar_rows_next */
-	struct ar_row *row;  /* the current one (driver.h) */
+	size_t at;          /* of the current row, 1-based after ar_rows_next */
+	struct ar_row *row; /* the current one (driver.h) */
 	struct ar_pool *pool;
 }; /* a copy of the struct goes through the rows on its own */
 
@@ -120,11 +123,12 @@ AR_YIELDS int ar_exec_long(struct ar_scope *scope, const char *sql);
 
 bool ar_rows_next(struct ar_rows *rows);
 bool ar_col_null(const struct ar_rows *rows, size_t column);
-int64_t ar_col_int(const struct ar_rows *rows, size_t column);   /* 0 for NULL; bools 0 or 1 */
+int64_t ar_col_int(const struct ar_rows *rows, size_t column); /* 0 for NULL; bools 0 or 1 */
 double ar_col_float(const struct ar_rows *rows, size_t column);
 struct ar_str ar_col_str(const struct ar_rows *rows, size_t column); /* lives as long as the pool */
 struct ar_str ar_col_bytes(const struct ar_rows *rows, size_t column); /* BLOB and BYTEA */
-enum ar_type ar_col_type(const struct ar_rows *rows, size_t column); /* AR_BOOL on PostgreSQL only */
+enum ar_type ar_col_type(const struct ar_rows *rows,
+			 size_t column); /* AR_BOOL on PostgreSQL only */
 struct ar_json ar_col_value(const struct ar_rows *rows, size_t column); /* by its type */
 
 /* ---- units of work ---- */
@@ -137,7 +141,8 @@ AR_YIELDS int ar_begin(struct ar_scope *scope);
  * not break a commit in flight.
  */
 AR_YIELDS int ar_commit(struct ar_scope *scope);
-AR_YIELDS void ar_rollback(struct ar_scope *scope); /* keeps the error stack; no-op without a unit */
+AR_YIELDS void
+ar_rollback(struct ar_scope *scope); /* keeps the error stack; no-op without a unit */
 /* Marks inside a unit, for steps that may fail alone. Strictly nested. */
 AR_YIELDS int ar_savepoint(struct ar_scope *scope);
 AR_YIELDS int ar_savepoint_keep(struct ar_scope *scope);
@@ -145,7 +150,8 @@ AR_YIELDS int ar_savepoint_undo(struct ar_scope *scope); /* keeps the error stac
 
 /* fn runs inside the unit, right before its commit, in order of registration; -1 rolls back. May
  * write. May be registered before the unit begins; without a unit it never runs. Hooks are dropped with a roll back. Memory for them comes from the scope's pool. */
-int ar_before_commit(struct ar_scope *scope, int (*fn)(struct ar_scope *scope, void *arg), void *arg);
+int ar_before_commit(struct ar_scope *scope, int (*fn)(struct ar_scope *scope, void *arg),
+		     void *arg);
 /* fn runs in the same fiber once the commit is on disk; it may not fail. */
 int ar_after_commit(struct ar_scope *scope, void (*fn)(void *arg), void *arg);
 

@@ -25,7 +25,7 @@ struct store_name {
 
 struct ar_store_core {
 	pthread_mutex_t lock;
-	struct ar_map *names; /* struct store_name; under lock */
+	struct ar_map *names;             /* struct store_name; under lock */
 	struct ar_store_loop_core *loops; /* under lock */
 };
 
@@ -47,8 +47,5 @@ extern _Thread_local struct ar_store_loop_core *store_here;
 
 /* Brings a database that was just opened up to date. */
 AR_YIELDS int store_migrate(struct ar_db *db);
-
-/* The error of a fiber that was cancelled or is past its deadline. */
-int store_fail_cancelled(void);
 
 #endif

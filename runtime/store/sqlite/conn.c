@@ -10,8 +10,8 @@
 
 #include <assert.h>
 
-#define CACHE_MAX	96
-#define PROGRESS_OPS	1000
+#define CACHE_MAX       96
+#define PROGRESS_OPS    1000
 #define READER_CACHE_KB "1024"
 #define WRITER_CACHE_KB "4096"
 
@@ -106,9 +106,10 @@ static int configure(struct conn *conn, enum conn_kind kind)
 {
 	static const char reader[] = "PRAGMA query_only=ON; PRAGMA temp_store=MEMORY;"
 				     " PRAGMA cache_size=-" READER_CACHE_KB;
-	static const char writer[] = "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
-				     " PRAGMA secure_delete=FAST; PRAGMA journal_size_limit=16777216;"
-				     " PRAGMA cache_size=-" WRITER_CACHE_KB;
+	static const char writer[] =
+		"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
+		" PRAGMA secure_delete=FAST; PRAGMA journal_size_limit=16777216;"
+		" PRAGMA cache_size=-" WRITER_CACHE_KB;
 	sqlite3 *h = conn->h;
 
 	sqlite3_extended_result_codes(h, 1);
@@ -440,9 +441,8 @@ int conn_exec(struct conn *conn, struct cached *c, const struct ar_stmt *stmt, i
 	finish(c, stmt);
 	/* SQLite keeps the count of the last INSERT, UPDATE or DELETE through other statements. */
 	if (rc == 0)
-		*ret_changed = sqlite3_total_changes64(conn->h) == before
-				       ? 0
-				       : sqlite3_changes64(conn->h);
+		*ret_changed =
+			sqlite3_total_changes64(conn->h) == before ? 0 : sqlite3_changes64(conn->h);
 	return rc;
 }
 

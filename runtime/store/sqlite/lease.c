@@ -15,11 +15,11 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define GROUP_UNITS	  128
-#define GROUP_US	  5000
-#define LEASE_WAIT_MS	  10000
+#define GROUP_UNITS       128
+#define GROUP_US          5000
+#define LEASE_WAIT_MS     10000
 #define CHECKPOINT_FRAMES 1000  /* 4 MB of log */
-#define RESTART_FRAMES	  32000 /* readers kept the log from starting anew for this long */
+#define RESTART_FRAMES    32000 /* readers kept the log from starting anew for this long */
 
 /* ---- on the loops: telling a unit that it has the lease, a group that it is stored ---- */
 

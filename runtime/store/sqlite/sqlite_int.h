@@ -87,10 +87,10 @@ struct file {
 	unsigned refs; /* under store->lock */
 	bool closing;
 
-	pthread_mutex_t lock; /* of what follows */
-	struct unit *holder;  /* of the lease */
+	pthread_mutex_t lock;      /* of what follows */
+	struct unit *holder;       /* of the lease */
 	struct unit *first, *last; /* who waits for it */
-	bool committing; /* the commit job has the writer */
+	bool committing;           /* the commit job has the writer */
 	struct group group;
 	struct conn *spares[2];
 
@@ -103,7 +103,7 @@ struct file {
 
 struct sqlite_store {
 	struct ar_store *store;
-	char *root;    /* absolute path of the data folder */
+	char *root; /* absolute path of the data folder */
 	int lock_fd;
 	pthread_mutex_t lock;
 	pthread_cond_t closed;
@@ -112,7 +112,7 @@ struct sqlite_store {
 
 /* These block: call them in the offload pool. */
 int file_ref(struct sqlite_store *store, struct ar_str name, struct file **ret);
-void file_hold(struct file *file); /* one more reference; the caller has one. Any thread */
+void file_hold(struct file *file);  /* one more reference; the caller has one. Any thread */
 void file_unref(struct file *file); /* the last one closes the writer, which checkpoints */
 int file_open_writer(struct file *file);
 int file_create(struct sqlite_store *store, struct ar_str name);

@@ -1,0 +1,583 @@
+/*
+ * basics.c - one fiber's view of a database, the same for every driver: making and dropping,
+ * migrations, values in and out, errors that leave the unit usable, savepoints, hooks.
+ */
+#include "tests/drivers/rig.h"
+
+#include <math.h>
+
+static struct rig rig;
+static struct ar_pool *pool;
+
+static void scope_on(struct ar_scope *scope, struct ar_db *db)
+{
+	ar_scope_init(scope, db, pool);
+}
+
+#define TEST(name)                                                                                 \
+	static void name##_fiber(void *arg, int index);                                            \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		rig_start(&rig, NULL);                                                             \
+		rig_run(&rig, 1, name##_fiber, NULL);                                              \
+		rig_stop(&rig);                                                                    \
+	}                                                                                          \
+	static void name##_fiber(void *arg, int index)
+
+/* ---- making and dropping ---- */
+
+TEST(makes_and_drops)
+{
+	struct ar_str name = AR_STR("basics-made");
+	struct ar_db *db, *again;
+
+	CHECK_FAILS(ar_db_acquire(rig.store, name, &db), AR_E_NO_DATABASE);
+	CHECK_FAILS(ar_store_drop(rig.store, name), AR_E_NO_DATABASE);
+	CHECK(ar_store_create(rig.store, name) == 0);
+	CHECK_FAILS(ar_store_create(rig.store, name), AR_E_CONFLICT);
+	CHECK(ar_db_acquire(rig.store, name, &db) == 0);
+	CHECK(ar_db_acquire(rig.store, name, &again) == 0);
+	CHECK(again == db);
+	CHECK(ar_str_eq(ar_db_name(db), name));
+	ar_db_release(again);
+	rig_exec(db, "CREATE TABLE t (a TEXT)");
+	rig_exec(db, "INSERT INTO t (a) VALUES ('old')");
+	ar_db_release(db);
+	CHECK(ar_store_drop(rig.store, name) == 0);
+	CHECK_FAILS(ar_db_acquire(rig.store, name, &db), AR_E_NO_DATABASE);
+	/* The same name again is another database. */
+	CHECK(ar_store_create(rig.store, name) == 0);
+	CHECK(ar_db_acquire(rig.store, name, &db) == 0);
+	rig_exec(db, "CREATE TABLE t (a TEXT)");
+	CHECK(rig_count(db, "SELECT count(*) FROM t") == 0);
+	ar_db_release(db);
+	CHECK(ar_store_drop(rig.store, name) == 0);
+}
+
+static void wait_and_release(void *arg)
+{
+	CHECK(ar_sleep(50) == 0);
+	ar_db_release(arg);
+}
+
+TEST(drop_waits_for_who_holds_it)
+{
+	struct ar_db *db = rig_db(&rig, "held");
+	int64_t began = ar_mono_ms();
+
+	ar_go("holder", wait_and_release, db, AR_NO_DEADLINE);
+	CHECK(ar_store_drop(rig.store, AR_STR("basics-held")) == 0);
+	CHECK(ar_mono_ms() - began >= 45);
+}
+
+TEST(platform_is_always_there)
+{
+	struct ar_db *db;
+
+	CHECK(ar_db_acquire(rig.store, AR_PLATFORM_DB, &db) == 0);
+	CHECK(ar_db_name(db).n == 0);
+	CHECK(rig_count(db, "SELECT 42") == 42);
+	ar_db_release(db);
+}
+
+/* ---- migrations ---- */
+
+#define BOTH(text) text, text
+static const struct ar_migration one_first[] = {
+	{ "0001_a", BOTH("CREATE TABLE a (n BIGINT); INSERT INTO a (n) VALUES (1);") },
+	{ 0 },
+};
+static const struct ar_migration one_both[] = {
+	{ "0001_a", BOTH("CREATE TABLE a (n BIGINT); INSERT INTO a (n) VALUES (1);") },
+	{ "0002_b", BOTH("INSERT INTO a (n) VALUES (2); CREATE TABLE b (n BIGINT)") },
+	{ 0 },
+};
+static const struct ar_migration bad[] = {
+	{ "0001_c", BOTH("CREATE TABLE c (n BIGINT)") },
+	{ "0002_d", BOTH("INSERT INTO nowhere (n) VALUES (1)") },
+	{ 0 },
+};
+
+static void migrated_once(void *arg, int index)
+{
+	struct ar_db *db =
+		index == 0 && arg == NULL ? rig_db(&rig, "moved") : rig_open(&rig, "moved");
+
+	CHECK(rig_count(db, "SELECT count(*) FROM a") == (arg == NULL ? 1 : 2));
+	ar_db_release(db);
+}
+
+static void migration_fails(void *arg, int index)
+{
+	struct ar_db *db = NULL;
+
+	CHECK_FAILS(ar_db_acquire(rig.store, AR_STR("basics-moved"), &db), AR_E_STORE);
+}
+
+static void nothing_of_it(void *arg, int index)
+{
+	struct ar_db *db = rig_open(&rig, "moved");
+	struct ar_scope scope;
+	struct ar_rows rows;
+
+	scope_on(&scope, db);
+	CHECK_FAILS(ar_query(&scope, &rows, "SELECT n FROM c", AR_NO_ARGS), AR_E_STORE);
+	CHECK(rig_count(db, "SELECT count(*) FROM a") == 2);
+	CHECK(rig_count(db, "SELECT count(*) FROM ar_migrations") == 2);
+	ar_db_release(db);
+}
+
+static void migrates(void **state)
+{
+	struct ar_migration_set set[] = { { "one", one_first }, { NULL, NULL }, { NULL, NULL } };
+	struct ar_store_options options = { .tenant = set };
+
+	rig_start(&rig, &options);
+	rig_run(&rig, 1, migrated_once, NULL);
+	rig_run(&rig, 1, migrated_once, NULL);
+	rig_stop(&rig);
+	set[0].list = one_both;
+	rig_start(&rig, &options);
+	rig_run(&rig, 4, migrated_once, &set); /* four loops at the same time */
+	rig_stop(&rig);
+	set[1] = (struct ar_migration_set){ "two", bad };
+	rig_start(&rig, &options);
+	rig_run(&rig, 1, migration_fails, NULL);
+	rig_stop(&rig);
+	set[1].module = NULL;
+	rig_start(&rig, &options);
+	rig_run(&rig, 1, nothing_of_it, NULL);
+	rig_stop(&rig);
+}
+
+/* ---- values ---- */
+
+static struct ar_json *sample(void)
+{
+	struct ar_json *object = ar_json_new(pool, AR_OBJECT);
+
+	ar_json_set(object, AR_STR("名"), ar_json_str(pool, AR_STR("é\"\\")));
+	ar_json_set(object, AR_STR("n"), ar_json_int(pool, 7));
+	return object;
+}
+
+TEST(values_come_back)
+{
+	static const char all_bytes[] = "\0\x01\xff\xfe'\"\\?$1";
+	struct ar_str bytes = { all_bytes, sizeof(all_bytes) - 1 };
+	struct ar_db *db = rig_db(&rig, "values");
+	struct ar_scope scope;
+	struct ar_rows rows;
+	struct ar_json v;
+	int64_t changed = 0;
+
+	scope_on(&scope, db);
+	CHECK(ar_exec_long(&scope,
+			   rig_is_sqlite(&rig)
+				   ? "CREATE TABLE v (id BIGINT PRIMARY KEY, i BIGINT,"
+				     " f REAL, t TEXT, b BLOB, j TEXT, x TEXT)"
+				   : "CREATE TABLE v (id BIGINT PRIMARY KEY, i BIGINT,"
+				     " f DOUBLE PRECISION, t TEXT, b BYTEA, j TEXT, x TEXT)") == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO v (id, i, f, t, b, j, x) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		      AR_ARGS(AR_J_INT(1), AR_J_INT(INT64_MIN), AR_J_FLOAT(0.1),
+			      AR_J_Z("it's ? \"中文\" $1 \xf0\x9f\x98\x80"), AR_J_BYTES(bytes),
+			      *sample(), AR_J_NULL),
+		      &changed) == 0);
+	CHECK(changed == 1);
+	CHECK(ar_exec(&scope, "INSERT INTO v (id, i, f, t, b) VALUES (?, ?, ?, ?, ?)",
+		      AR_ARGS(AR_J_INT(2), AR_J_INT(INT64_MAX), AR_J_FLOAT(-1e300),
+			      AR_J_STR(AR_STR_NONE), AR_J_BYTES(AR_STR_NONE)),
+		      NULL) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(ar_query(&scope, &rows, "SELECT i, f, t, b, j, x FROM v WHERE id >= ? ORDER BY id",
+		       AR_ARGS(AR_J_INT(1))) == 0);
+	CHECK(rows.count == 2 && rows.columns == 6);
+	CHECK(ar_rows_next(&rows) && rows.at == 1);
+	CHECK(ar_col_type(&rows, 0) == AR_INT && ar_col_int(&rows, 0) == INT64_MIN);
+	CHECK(ar_col_type(&rows, 1) == AR_FLOAT && ar_col_float(&rows, 1) == 0.1);
+	CHECK(ar_str_is(ar_col_str(&rows, 2), "it's ? \"中文\" $1 \xf0\x9f\x98\x80"));
+	CHECK(ar_str_eq(ar_col_bytes(&rows, 3), bytes));
+	CHECK(ar_str_is(ar_col_str(&rows, 4), "{\"名\":\"é\\\"\\\\\",\"n\":7}"));
+	CHECK(ar_col_null(&rows, 5) && ar_col_int(&rows, 5) == 0 && ar_col_str(&rows, 5).n == 0);
+	v = ar_col_value(&rows, 0);
+	CHECK(v.type == AR_INT && v.i == INT64_MIN);
+	v = ar_col_value(&rows, 2);
+	CHECK(v.type == AR_STRING && v.s.n > 0);
+	CHECK(ar_rows_next(&rows));
+	CHECK(ar_col_int(&rows, 0) == INT64_MAX && ar_col_float(&rows, 1) == -1e300);
+	CHECK(!ar_col_null(&rows, 2) && ar_col_str(&rows, 2).n == 0);
+	CHECK(!ar_col_null(&rows, 3) && ar_col_bytes(&rows, 3).n == 0);
+	CHECK(ar_col_null(&rows, 4));
+	CHECK(!ar_rows_next(&rows) && !ar_rows_next(&rows));
+	/* Compared with a value of each kind. */
+	CHECK(ar_query(&scope, &rows, "SELECT id FROM v WHERE i > ? AND f < ? AND t = ?",
+		       AR_ARGS(AR_J_INT(0), AR_J_FLOAT(0.5), AR_J_Z(""))) == 0);
+	CHECK(rows.count == 1);
+	CHECK(ar_exec(&scope, "UPDATE v SET x = ?", AR_ARGS(AR_J_Z("x")), &changed) == 0);
+	CHECK(changed == 2);
+	CHECK(ar_exec(&scope, "DELETE FROM v WHERE id = ?", AR_ARGS(AR_J_INT(99)), &changed) == 0);
+	CHECK(changed == 0);
+	CHECK(ar_commit(&scope) == 0);
+	ar_db_release(db);
+}
+
+TEST(a_large_result_is_whole)
+{
+	struct ar_db *db = rig_db(&rig, "large");
+	struct ar_scope scope;
+	struct ar_rows rows;
+	int64_t sum = 0;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT, s TEXT)");
+	rig_exec(db, "INSERT INTO t (n, s) WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL"
+		     " SELECT n + 1 FROM c WHERE n < 20000)"
+		     " SELECT n, 'row number ' || CAST(n AS TEXT) FROM c");
+	scope_on(&scope, db);
+	CHECK(ar_query(&scope, &rows, "SELECT n, s FROM t ORDER BY n", AR_NO_ARGS) == 0);
+	CHECK(rows.count == 20000);
+	while (ar_rows_next(&rows)) {
+		char text[40];
+
+		sum += ar_col_int(&rows, 0);
+		snprintf(text, sizeof(text), "row number %zu", rows.at);
+		CHECK(ar_str_is(ar_col_str(&rows, 1), text));
+	}
+	CHECK(sum == 200010000);
+	ar_db_release(db);
+}
+
+/* ---- errors ---- */
+
+TEST(errors_leave_the_unit_usable)
+{
+	struct ar_db *db = rig_db(&rig, "errors");
+	struct ar_scope scope;
+	struct ar_rows rows;
+
+	rig_exec(db, "CREATE TABLE owner (id TEXT PRIMARY KEY)");
+	rig_exec(db, "CREATE TABLE thing (id TEXT PRIMARY KEY, owner TEXT NOT NULL"
+		     " REFERENCES owner (id), a TEXT, b TEXT, UNIQUE (a, b))");
+	scope_on(&scope, db);
+	CHECK(ar_exec(&scope, "INSERT INTO owner (id) VALUES (?)", AR_ARGS(AR_J_Z("o")), NULL) ==
+	      0);
+	CHECK(ar_exec(&scope, "INSERT INTO thing (id, owner, a, b) VALUES ('1', 'o', 'x', 'y')",
+		      AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO thing (id, owner, a, b) VALUES ('2', 'o', 'x', 'y')",
+		      AR_NO_ARGS, NULL) == -1);
+	CHECK(ar_err()->def == AR_E_UNIQUE);
+	CHECK(strcmp(ar_err_param(ar_err(), "constraint"), "a,b") == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO owner (id) VALUES ('o')", AR_NO_ARGS, NULL) == -1);
+	CHECK(ar_err()->def == AR_E_UNIQUE);
+	CHECK(strcmp(ar_err_param(ar_err(), "constraint"), "id") == 0);
+	CHECK_FAILS(ar_exec(&scope, "INSERT INTO thing (id, owner) VALUES ('3', 'nobody')",
+			    AR_NO_ARGS, NULL),
+		    AR_E_REFERENCE);
+	CHECK_FAILS(ar_exec(&scope, "DELETE FROM owner WHERE id = 'o'", AR_NO_ARGS, NULL),
+		    AR_E_REFERENCE);
+	CHECK_FAILS(ar_exec(&scope, "INSERT INTO thing (id) VALUES ('4')", AR_NO_ARGS, NULL),
+		    AR_E_STORE);
+	CHECK_FAILS(ar_exec(&scope, "SELEKT 1", AR_NO_ARGS, NULL), AR_E_STORE);
+	CHECK_FAILS(ar_query(&scope, &rows, "SELECT x FROM nowhere", AR_NO_ARGS), AR_E_STORE);
+	/* One of two rows is there already: neither is stored. */
+	CHECK_FAILS(
+		ar_exec(&scope, "INSERT INTO owner (id) VALUES ('new'), ('o')", AR_NO_ARGS, NULL),
+		AR_E_UNIQUE);
+	CHECK(ar_exec(&scope, "INSERT INTO owner (id) VALUES ('p')", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(rig_count(db, "SELECT count(*) FROM owner") == 2);
+	CHECK(rig_count(db, "SELECT count(*) FROM thing") == 1);
+	/* Outside of a unit, a query may not write. */
+	CHECK_FAILS(ar_query(&scope, &rows, "INSERT INTO owner (id) VALUES ('q') RETURNING id",
+			     AR_NO_ARGS),
+		    AR_E_STORE);
+	CHECK(ar_query_lock(&scope, &rows, "SELECT id FROM owner WHERE id = ?",
+			    AR_ARGS(AR_J_Z("p"))) == 0);
+	CHECK(rows.count == 1 && scope.uow != NULL);
+	CHECK_FAILS(ar_exec(&scope, "UPDATE owner SET id = ?", AR_NO_ARGS, NULL), AR_E_STORE);
+	ar_rollback(&scope);
+	CHECK(rig_count(db, "SELECT count(*) FROM owner") == 2);
+	ar_db_release(db);
+}
+
+/* ---- units ---- */
+
+TEST(reads_see_the_last_commit_then_their_own_writes)
+{
+	struct ar_db *db = rig_db(&rig, "reads");
+	struct ar_scope scope;
+	struct ar_rows rows;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	scope_on(&scope, db);
+	CHECK(!ar_in_unit());
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_in_unit());
+	CHECK(ar_query(&scope, &rows, "SELECT n FROM t", AR_NO_ARGS) == 0 && rows.count == 1);
+	CHECK(rig_count(db, "SELECT count(*) FROM t") == 0); /* another scope */
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(!ar_in_unit() && scope.uow == NULL);
+	CHECK(rig_count(db, "SELECT count(*) FROM t") == 1);
+	CHECK(ar_exec(&scope, "DELETE FROM t", AR_NO_ARGS, NULL) == 0);
+	ar_rollback(&scope);
+	ar_rollback(&scope); /* nothing to do */
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(rig_count(db, "SELECT count(*) FROM t") == 1);
+	/* DDL is part of the unit, too. */
+	CHECK(ar_exec(&scope, "CREATE TABLE u (n BIGINT)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO u (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	ar_rollback(&scope);
+	CHECK_FAILS(ar_query(&scope, &rows, "SELECT n FROM u", AR_NO_ARGS), AR_E_STORE);
+	ar_db_release(db);
+}
+
+TEST(a_forgotten_unit_is_rolled_back)
+{
+	struct ar_db *db = rig_db(&rig, "forgotten");
+	struct ar_pool *mine = ar_pool_new();
+	struct ar_scope scope;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	ar_scope_init(&scope, db, mine);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	ar_log_level(AR_ERROR);
+	ar_pool_free(mine);
+	CHECK(!ar_in_unit());
+	rig_exec(db, "INSERT INTO t (n) VALUES (2)");
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 2);
+	ar_db_release(db);
+}
+
+TEST(savepoints_nest)
+{
+	struct ar_db *db = rig_db(&rig, "savepoints");
+	struct ar_scope scope;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT PRIMARY KEY)");
+	scope_on(&scope, db);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_savepoint(&scope) == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (2)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_savepoint(&scope) == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (4)", AR_NO_ARGS, NULL) == 0);
+	CHECK_FAILS(ar_exec(&scope, "INSERT INTO t (n) VALUES (4)", AR_NO_ARGS, NULL), AR_E_UNIQUE);
+	CHECK(ar_savepoint_keep(&scope) == 0);
+	CHECK(ar_savepoint_undo(&scope) == 0);
+	CHECK(ar_savepoint(&scope) == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (8)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_savepoint(&scope) == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (16)", AR_NO_ARGS, NULL) == 0);
+	ar_fail(AR_E_NOT_FOUND);
+	CHECK(ar_savepoint_undo(&scope) == 0);
+	CHECK(ar_err_is(AR_E_NOT_FOUND)); /* the caller's error is kept */
+	CHECK(ar_savepoint_keep(&scope) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 9);
+	ar_db_release(db);
+}
+
+/* ---- hooks ---- */
+
+static char trace[64];
+
+static void note(char c)
+{
+	size_t n = strlen(trace);
+
+	CHECK(n + 1 < sizeof(trace));
+	trace[n] = c;
+	trace[n + 1] = '\0';
+}
+
+static int before(struct ar_scope *scope, void *arg)
+{
+	CHECK(ar_in_unit());
+	note(*(const char *)arg);
+	return ar_exec(scope, "INSERT INTO t (n) VALUES (10)", AR_NO_ARGS, NULL);
+}
+
+static int before_more(struct ar_scope *scope, void *arg)
+{
+	note(*(const char *)arg);
+	return ar_before_commit(scope, before, "c");
+}
+
+static int before_fails(struct ar_scope *scope, void *arg)
+{
+	note('!');
+	return ar_fail(AR_E_FORBIDDEN);
+}
+
+static void after(void *arg)
+{
+	CHECK(!ar_in_unit());
+	note(*(const char *)arg);
+}
+
+TEST(hooks_run_in_order)
+{
+	struct ar_db *db = rig_db(&rig, "hooks");
+	struct ar_scope scope;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	scope_on(&scope, db);
+	trace[0] = '\0';
+	ar_after_commit(&scope, after, "x");
+	ar_before_commit(&scope, before, "a"); /* before the unit begins */
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	ar_before_commit(&scope, before_more, "b");
+	ar_after_commit(&scope, after, "y");
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(strcmp(trace, "abcxy") == 0);
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 21);
+	/* They belong to one commit. */
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(strcmp(trace, "abcxy") == 0);
+	/* One that fails rolls back. */
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (100)", AR_NO_ARGS, NULL) == 0);
+	ar_before_commit(&scope, before, "d");
+	ar_before_commit(&scope, before_fails, NULL);
+	ar_before_commit(&scope, before, "e");
+	ar_after_commit(&scope, after, "z");
+	CHECK_FAILS(ar_commit(&scope), AR_E_FORBIDDEN);
+	CHECK(strcmp(trace, "abcxyd!") == 0);
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 22);
+	/* A roll back drops them; without a unit they never run. */
+	ar_before_commit(&scope, before, "f");
+	ar_rollback(&scope);
+	CHECK(ar_commit(&scope) == 0);
+	ar_before_commit(&scope, before, "g");
+	ar_after_commit(&scope, after, "h");
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(strcmp(trace, "abcxyd!") == 0);
+	ar_db_release(db);
+}
+
+TEST(hooks_follow_savepoints)
+{
+	struct ar_db *db = rig_db(&rig, "hooksave");
+	struct ar_scope scope;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	scope_on(&scope, db);
+	trace[0] = '\0';
+	ar_after_commit(&scope, after, "1");
+	CHECK(ar_savepoint(&scope) == 0);
+	ar_after_commit(&scope, after, "2");
+	CHECK(ar_savepoint(&scope) == 0);
+	ar_after_commit(&scope, after, "3");
+	CHECK(ar_savepoint_undo(&scope) == 0);
+	ar_after_commit(&scope, after, "4");
+	CHECK(ar_savepoint_keep(&scope) == 0);
+	CHECK(ar_savepoint(&scope) == 0);
+	ar_before_commit(&scope, before, "5");
+	CHECK(ar_savepoint_undo(&scope) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(strcmp(trace, "124") == 0);
+	ar_db_release(db);
+}
+
+/* ---- cancellation ---- */
+
+TEST(a_cancelled_unit_is_rolled_back)
+{
+	struct ar_db *db = rig_db(&rig, "cancelled");
+	struct ar_scope scope;
+	int64_t deadline;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	scope_on(&scope, db);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	deadline = ar_deadline_set(ar_mono_ms() - 1);
+	CHECK_FAILS(ar_exec(&scope, "INSERT INTO t (n) VALUES (2)", AR_NO_ARGS, NULL),
+		    AR_E_DEADLINE);
+	CHECK_FAILS(ar_commit(&scope), AR_E_DEADLINE);
+	CHECK(scope.uow == NULL);
+	CHECK_FAILS(ar_begin(&scope), AR_E_DEADLINE);
+	/* Clean-up that is shielded may still write. */
+	ar_shield(true);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (4)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	ar_shield(false);
+	ar_deadline_set(deadline);
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 4);
+	ar_db_release(db);
+}
+
+static bool other_ran;
+
+static void other(void *arg)
+{
+	for (int i = 0; i < 20; i++)
+		CHECK(ar_sleep(1) == 0);
+	other_ran = true;
+}
+
+TEST(a_long_read_moves_off_the_loop_and_ends_at_the_deadline)
+{
+	static const char count_up[] = "WITH RECURSIVE c (n) AS (SELECT CAST(1 AS BIGINT) UNION ALL"
+				       " SELECT n + 1 FROM c WHERE n < ?) SELECT max(n) FROM c";
+	struct ar_db *db = rig_db(&rig, "long");
+	struct ar_scope scope;
+	struct ar_rows rows;
+	int64_t deadline, began;
+
+	scope_on(&scope, db);
+	other_ran = false;
+	ar_go("other", other, NULL, AR_NO_DEADLINE);
+	CHECK(ar_query(&scope, &rows, count_up, AR_ARGS(AR_J_INT(1000000))) == 0);
+	CHECK(ar_rows_next(&rows) && ar_col_int(&rows, 0) == 1000000);
+	CHECK(other_ran);
+	/* In a unit as well, and the unit stays usable. */
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	other_ran = false;
+	ar_go("other", other, NULL, AR_NO_DEADLINE);
+	CHECK(ar_query(&scope, &rows, count_up, AR_ARGS(AR_J_INT(1000000))) == 0);
+	CHECK(other_ran);
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(rig_count(db, "SELECT count(*) FROM t") == 1);
+	began = ar_mono_ms();
+	deadline = ar_deadline_set(began + 150);
+	CHECK_FAILS(ar_query(&scope, &rows, count_up, AR_ARGS(AR_J_INT(INT64_MAX))), AR_E_DEADLINE);
+	CHECK(ar_mono_ms() - began < 3000);
+	ar_deadline_set(deadline);
+	CHECK(ar_query(&scope, &rows, count_up, AR_ARGS(AR_J_INT(10))) == 0);
+	ar_db_release(db);
+}
+
+static int make(void **state)
+{
+	pool = ar_pool_new();
+	rig_make(&rig, "basics");
+	return 0;
+}
+
+static int unmake(void **state)
+{
+	ar_pool_free(pool);
+	rig_remove(&rig);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(makes_and_drops),
+		cmocka_unit_test(drop_waits_for_who_holds_it),
+		cmocka_unit_test(platform_is_always_there),
+		cmocka_unit_test(migrates),
+		cmocka_unit_test(values_come_back),
+		cmocka_unit_test(a_large_result_is_whole),
+		cmocka_unit_test(errors_leave_the_unit_usable),
+		cmocka_unit_test(reads_see_the_last_commit_then_their_own_writes),
+		cmocka_unit_test(a_forgotten_unit_is_rolled_back),
+		cmocka_unit_test(savepoints_nest),
+		cmocka_unit_test(hooks_run_in_order),
+		cmocka_unit_test(hooks_follow_savepoints),
+		cmocka_unit_test(a_cancelled_unit_is_rolled_back),
+		cmocka_unit_test(a_long_read_moves_off_the_loop_and_ends_at_the_deadline),
+	};
+
+	return cmocka_run_group_tests(tests, make, unmake);
+}
