@@ -107,7 +107,8 @@ static void prepare(void *arg)
 	need(ar_db_acquire(store, AR_STR("bench"), &db), "open");
 	ar_scope_init(&scope, db, pool);
 	need(ar_exec(&scope,
-		     "CREATE TABLE note (id TEXT PRIMARY KEY, title TEXT, body TEXT, created BIGINT)",
+		     "CREATE TABLE note (id TEXT PRIMARY KEY, title TEXT, body TEXT, created "
+		     "BIGINT)",
 		     AR_NO_ARGS, NULL),
 	     "table");
 	need(ar_commit(&scope), "commit");
@@ -161,8 +162,8 @@ static void measure(const char *name, void (*fn)(struct ar_db *db))
 	       (double)done * 1000 / (double)(ar_mono_ms() - began),
 	       (cpu_s() - cpu) * 1e6 / (double)done);
 	if (after.commits > before.commits)
-		printf("  %.1f units a commit",
-		       (double)(after.units - before.units) / (double)(after.commits - before.commits));
+		printf("  %.1f units a commit", (double)(after.units - before.units) /
+							(double)(after.commits - before.commits));
 	printf("\n");
 }
 
