@@ -59,7 +59,7 @@ struct ar_action {
 	const struct ar_field *out; /* NULL: no body (204) unless the action says otherwise */
 	AR_YIELDS int (*run)(struct ar_call *call);
 	unsigned flags;       /* enum ar_action_flag */
-	int status;           /* of success; 0: 200, or 204 without `out` */
+	int status;           /* of success; 0: 200, or 204 when nothing was replied */
 	int64_t deadline_ms;  /* 0: the server's default */
 	const char *help;     /* one line, English: OpenAPI summary, CLI help */
 	const char *alias;    /* another name, as a design writes it: "data-model.validate_schema" */

@@ -4,7 +4,8 @@
  * An action with AR_A_LIST accepts these inputs beside its own and reads them with ar_list_parse().
  * Lists over a table of the house are one call, ar_list_table(): it filters, sorts, pages by
  * keyset (right under concurrent inserts and deletes, both directions) and writes the reply
- * {"items": [...], "nextCursor": "..."|null, "prevCursor": "..."|null, "total"?: n}.
+ * {"items": [...], "nextCursor": "..."|null, "prevCursor": "..."|null, "total"?: n}. The row's `out`
+ * describes one item.
  *
  * A cursor is opaque to clients: base64url of the sort it was made for and of the values of the
  * row next to it. One that does not fit the list's sort is refused (field/cursor).
@@ -22,7 +23,8 @@
 enum ar_list_count { AR_COUNT_NONE, AR_COUNT_ESTIMATED, AR_COUNT_EXACT };
 
 struct ar_list_sort {
-	struct ar_str name; /* as the client wrote it; the caller checks that there is such a field */
+	struct ar_str name; /* as the client wrote it; the caller checks that there is such a field,
+			     * and leaves the list as it was parsed: cursors are made from it */
 	bool descending;
 };
 
@@ -44,9 +46,11 @@ struct ar_list {
 
 /* Refuses what is not understood with AR_E_INVALID and the input's name. */
 int ar_list_parse(struct ar_call *call, struct ar_list *ret);
-/* The cursor of a row: values in the order of list->sort. */
+/* The cursor of a row: the values of what the caller sorts by, an array of any length; comes back
+ * as list->cursor, whose length and types the caller checks (ar_list_fail_cursor). */
 struct ar_str ar_list_cursor(struct ar_pool *pool, const struct ar_list *list,
 			     const struct ar_json *values, bool backward);
+int ar_list_fail_cursor(void); /* -1 with field/cursor */
 bool ar_list_wants(const struct ar_list *list, const char *field); /* fields= names it, or is empty */
 
 /* ---- lists over a table of the house ---- */

@@ -1,0 +1,58 @@
+/*
+ * action_int.h - inside the action room.
+ */
+#ifndef AR_ACTION_INT_H
+#define AR_ACTION_INT_H
+
+#include <stdatomic.h>
+
+#include "action/action.h"
+
+#define ACTIONS_MAX 1024
+#define MODULES_MAX 64
+#define REPLY_JSON_MAX (32u << 20)
+
+/* registry.c */
+size_t action_count(void);
+const struct ar_action *action_at(size_t index);
+size_t action_index(const struct ar_action *action); /* asserts that it is registered */
+const char *action_module(size_t index);
+
+/* router.c: routes are "METHOD /path" */
+void router_add(const struct ar_action *action);
+void router_done(void);
+enum ar_route_space router_space(const struct ar_action *action);
+bool router_has_part(const struct ar_action *action, struct ar_str name); /* {name} or {name...} */
+/* "a%20b" decoded: AR_E_MALFORMED for bad escapes, NUL and invalid UTF-8. plus: '+' is a space. */
+int percent_decode(struct ar_pool *pool, struct ar_str s, bool plus, struct ar_str *ret);
+int method_index(struct ar_str method); /* -1: none that we know; ANY is METHOD_ANY */
+enum { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE,
+       METHOD_OPTIONS, METHODS, METHOD_ANY = METHODS };
+extern const char *const method_names[METHODS];
+
+/* input.c */
+int call_check_input(struct ar_call *call); /* holds call->input against the row's tables */
+extern const struct ar_field list_fields[]; /* list.c: what AR_A_LIST adds to a row's `in` */
+
+/* idempotency.c */
+struct idempotency {
+	bool held;       /* this call runs under its key */
+	char *name;      /* in the table of running ones; heap */
+	struct ar_str caller, hash;
+};
+/* 0: go on (held or not needed), 1: the stored reply is in call->reply, -1. */
+AR_YIELDS int idempotency_enter(struct ar_call *call, struct idempotency *ret);
+AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *idempotency);
+void idempotency_leave(struct idempotency *idempotency);
+
+/* door.c */
+void metrics_done(void);
+
+/* openapi.c */
+AR_YIELDS int openapi_run(struct ar_call *call);
+void openapi_done(void);
+
+/* message.c */
+void messages_done(void);
+
+#endif

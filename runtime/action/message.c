@@ -1,0 +1,165 @@
+/*
+ * message.c - what the product says, in the caller's language: i18n/LANGUAGE/ROOM.json, embedded by
+ * the build, read once.
+ *
+ * A key is an error's slug, "field/CODE", or any of the two with ".detail" behind it. {name} in a
+ * text is replaced by the parameter of that name, and stays as it is when there is none.
+ */
+#include <assert.h>
+#include <pthread.h>
+
+#include "action/action_int.h"
+
+extern const struct ar_file ar_i18n_files[];
+
+static const char *const languages[] = { "en", "zh-CN" };
+#define LANGUAGES AR_COUNT(languages)
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_bool ready;
+static struct ar_map *texts[LANGUAGES]; /* struct ar_str, in `memory` */
+static struct ar_pool *memory;
+
+/* ---- reading what the build embedded ---- */
+
+static void read_file(const struct ar_file *file)
+{
+	struct ar_str path = ar_str(file->path), language = ar_str_cut(&path, '/');
+	struct ar_json *object;
+
+	if (ar_json_parse(memory, ar_str_n(file->data, file->size), &ar_json_limits_default,
+			  &object) != 0)
+		assert(!"a file of i18n/ is not JSON");
+	for (size_t i = 0; i < LANGUAGES; i++) {
+		if (!ar_str_is(language, languages[i]))
+			continue;
+		ar_json_each(text, object)
+			ar_map_set(texts[i], text->key, text);
+	}
+}
+
+static void messages_ready(void)
+{
+	if (atomic_load_explicit(&ready, memory_order_acquire))
+		return;
+	pthread_mutex_lock(&lock);
+	if (!atomic_load(&ready)) {
+		memory = ar_pool_new();
+		for (size_t i = 0; i < LANGUAGES; i++)
+			texts[i] = ar_map_new();
+		for (const struct ar_file *file = ar_i18n_files; file->path != NULL; file++)
+			read_file(file);
+		atomic_store_explicit(&ready, true, memory_order_release);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void messages_done(void)
+{
+	if (!atomic_load(&ready))
+		return;
+	for (size_t i = 0; i < LANGUAGES; i++)
+		ar_map_free(texts[i], NULL);
+	ar_pool_free(memory);
+	atomic_store(&ready, false);
+}
+
+/* ---- Accept-Language ---- */
+
+/* "0.85" as 850; anything that is not a weight as -1. */
+static int weight(struct ar_str q)
+{
+	int value = 0, scale = 100;
+
+	if (q.n < 1 || q.n > 5 || (q.p[0] != '0' && q.p[0] != '1') || (q.n > 1 && q.p[1] != '.'))
+		return -1;
+	value = (q.p[0] - '0') * 1000;
+	for (size_t i = 2; i < q.n; i++, scale /= 10) {
+		if (q.p[i] < '0' || q.p[i] > '9')
+			return -1;
+		value += (q.p[i] - '0') * scale;
+	}
+	return value <= 1000 ? value : -1;
+}
+
+/* Which of ours a range means: its main part decides ("zh-TW" is better served by zh-CN than by
+ * English). -1: none. */
+static int language_of(struct ar_str range)
+{
+	struct ar_str rest = range, main = ar_str_cut(&rest, '-');
+
+	if (ar_str_is(range, "*"))
+		return 0;
+	for (size_t i = 0; i < LANGUAGES; i++) {
+		struct ar_str ours = ar_str(languages[i]), ours_main = ar_str_cut(&ours, '-');
+
+		if (ar_str_caseeq(main, ours_main))
+			return (int)i;
+	}
+	return -1;
+}
+
+static size_t negotiate(struct ar_str accept)
+{
+	int best = 0, best_weight = 0;
+
+	for (int i = 0; accept.p != NULL && i < 50; i++) {
+		struct ar_str q = ar_str_cut(&accept, ','), range = ar_str_trim(ar_str_cut(&q, ';'));
+		int w = 1000, language = language_of(range);
+
+		q = ar_str_trim(q);
+		if (q.n > 0)
+			w = ar_str_starts(q, AR_STR("q=")) ? weight(ar_str_sub(q, 2, q.n)) : -1;
+		if (language >= 0 && w > best_weight) {
+			best = language;
+			best_weight = w;
+		}
+	}
+	return (size_t)best;
+}
+
+const char *ar_language(struct ar_str accept_language)
+{
+	return languages[negotiate(accept_language)];
+}
+
+/* ---- texts ---- */
+
+static struct ar_str fill(struct ar_pool *pool, struct ar_str text,
+			  const struct ar_err_param *params)
+{
+	struct ar_buf *out = ar_buf_new(pool, 64 * 1024);
+
+	for (size_t i = 0; i < text.n; i++) {
+		struct ar_str rest = ar_str_sub(text, i, text.n);
+		ptrdiff_t end = text.p[i] == '{' ? ar_str_find(rest, '}') : -1;
+		const struct ar_err_param *param = end > 1 ? params : NULL;
+		struct ar_str name = end > 1 ? ar_str_sub(rest, 1, (size_t)end - 1) : AR_STR_NONE;
+
+		while (param != NULL && !ar_str_is(name, param->key))
+			param = param->next;
+		if (param == NULL) {
+			ar_buf_char(out, text.p[i]);
+		} else {
+			ar_buf_z(out, param->value);
+			i += (size_t)end;
+		}
+	}
+	return ar_buf_view(out);
+}
+
+static const struct ar_json *find_text(size_t language, const char *slug)
+{
+	const struct ar_json *text = ar_map_get(texts[language], ar_str(slug));
+
+	return text != NULL ? text : ar_map_get(texts[0], ar_str(slug));
+}
+
+struct ar_str ar_message(struct ar_pool *pool, struct ar_str accept_language, const char *slug,
+			 const struct ar_err_param *params)
+{
+	messages_ready();
+	const struct ar_json *text = find_text(negotiate(accept_language), slug);
+
+	return text != NULL ? fill(pool, text->s, params) : AR_STR_NONE;
+}
