@@ -22,16 +22,16 @@
 struct ar_call;
 struct ar_http;
 
-extern const struct ar_err_def AR_E_ACTION_UNKNOWN[1];   /* 404 action/unknown: "action" */
-extern const struct ar_err_def AR_E_ACTION_FACE[1];      /* 422 action/face: not from here */
-extern const struct ar_err_def AR_E_ACTION_DEPTH[1];     /* 422 action/depth: calls inside calls */
-extern const struct ar_err_def AR_E_KEY_REUSED[1];       /* 422 action/key-reused */
-extern const struct ar_err_def AR_E_KEY_RUNNING[1];      /* 409 action/key-running */
+extern const struct ar_err_def AR_E_ACTION_UNKNOWN[1]; /* 404 action/unknown: "action" */
+extern const struct ar_err_def AR_E_ACTION_FACE[1];    /* 422 action/face: not from here */
+extern const struct ar_err_def AR_E_ACTION_DEPTH[1];   /* 422 action/depth: calls inside calls */
+extern const struct ar_err_def AR_E_KEY_REUSED[1];     /* 422 action/key-reused */
+extern const struct ar_err_def AR_E_KEY_RUNNING[1];    /* 409 action/key-running */
 #define AR_CALL_DEPTH_MAX 8
 
 /* ---- the row ---- */
 
-#define AR_ALLOW_ANYONE "-"  /* also without a token */
+#define AR_ALLOW_ANYONE    "-" /* also without a token */
 #define AR_ALLOW_SIGNED_IN "+" /* any valid token or key */
 
 enum ar_action_flag {
@@ -46,8 +46,9 @@ enum ar_action_flag {
 };
 
 struct ar_action {
-	const char *name;  /* "auth.create_user" */
-	const char *route; /* "POST /auth/users", "GET /buckets/{bucket}/objects/{key...}"; "ANY /fn/..." */
+	const char *name; /* "auth.create_user" */
+	const char *
+		route; /* "POST /auth/users", "GET /buckets/{bucket}/objects/{key...}"; "ANY /fn/..." */
 	const char *allow; /* a permission, AR_ALLOW_ANYONE or AR_ALLOW_SIGNED_IN; never NULL */
 	/*
 	 * What goes in, one table for every face. REST fills it from the path ({names} of the route),
@@ -58,23 +59,31 @@ struct ar_action {
 	const char *body;
 	const struct ar_field *out; /* NULL: no body (204) unless the action says otherwise */
 	AR_YIELDS int (*run)(struct ar_call *call);
-	unsigned flags;       /* enum ar_action_flag */
-	int status;           /* of success; 0: 200, or 204 when nothing was replied */
-	int64_t deadline_ms;  /* 0: the server's default */
-	const char *help;     /* one line, English: OpenAPI summary, CLI help */
-	const char *alias;    /* another name, as a design writes it: "data-model.validate_schema" */
+	unsigned flags;      /* enum ar_action_flag */
+	int status;          /* of success; 0: 200, or 204 when nothing was replied */
+	int64_t deadline_ms; /* 0: the server's default */
+	const char *help;    /* one line, English: OpenAPI summary, CLI help */
+	const char *alias;   /* another name, as a design writes it: "data-model.validate_schema" */
 };
 
 /* ---- who calls ---- */
 
-enum ar_who_kind { AR_WHO_ANYONE, AR_WHO_USER, AR_WHO_KEY, AR_WHO_FUNCTION, AR_WHO_WORKFLOW,
-		   AR_WHO_SYSTEM, AR_WHO_OPERATOR };
+enum ar_who_kind {
+	AR_WHO_ANYONE,
+	AR_WHO_USER,
+	AR_WHO_KEY,
+	AR_WHO_FUNCTION,
+	AR_WHO_WORKFLOW,
+	AR_WHO_SYSTEM,
+	AR_WHO_OPERATOR
+};
 
 struct ar_who {
 	enum ar_who_kind kind;
-	struct ar_str id;            /* of the user, key, function...; empty for anyone */
-	struct ar_str session;       /* of a user's token */
-	const struct ar_json *auth;  /* what rules see as @auth: {id, email, roles, ...}; may be NULL */
+	struct ar_str id;      /* of the user, key, function...; empty for anyone */
+	struct ar_str session; /* of a user's token */
+	const struct ar_json
+		*auth; /* what rules see as @auth: {id, email, roles, ...}; may be NULL */
 	/* Permissions, sorted; "*" alone allows all, "auth.*" a branch. */
 	const struct ar_str *permissions;
 	size_t npermissions;
@@ -99,34 +108,37 @@ enum ar_face { AR_FACE_REST, AR_FACE_LUA, AR_FACE_WORKFLOW, AR_FACE_CLI, AR_FACE
 enum ar_reply_kind { AR_REPLY_NONE, AR_REPLY_JSON, AR_REPLY_BYTES, AR_REPLY_FILE };
 
 struct ar_reply {
-	int status;                /* 0: the row's */
+	int status; /* 0: the row's */
 	enum ar_reply_kind kind;
-	struct ar_buf *json;       /* AR_REPLY_JSON */
+	struct ar_buf *json; /* AR_REPLY_JSON */
 	struct ar_str bytes, content_type;
-	int fd;                    /* AR_REPLY_FILE: owned by the reply */
+	int fd; /* AR_REPLY_FILE: owned by the reply */
 	int64_t offset, length;
-	struct ar_call_header { const char *name; struct ar_str value; } headers[16];
+	struct ar_call_header {
+		const char *name;
+		struct ar_str value;
+	} headers[16];
 	size_t nheaders;
 };
 
 struct ar_call {
 	struct ar_pool *pool;
-	struct ar_tenant *tenant;        /* NULL for platform actions only */
+	struct ar_tenant *tenant; /* NULL for platform actions only */
 	const struct ar_who *who;
 	const struct ar_action *action;
-	struct ar_json *input;           /* normalised by the row's table; an object */
-	struct ar_str body;              /* AR_A_RAW_IN */
+	struct ar_json *input; /* normalised by the row's table; an object */
+	struct ar_str body;    /* AR_A_RAW_IN */
 	struct ar_scope scope;
 	struct ar_reply reply;
 	enum ar_face face;
-	int depth;                       /* of calls that functions make through the platform */
-	struct ar_str language;          /* Accept-Language as it came */
-	struct ar_str request_id;        /* UUID; the problem's instance */
-	struct ar_str trace_id;          /* 32 hex digits */
-	struct ar_str idempotency_key;   /* empty: none */
-	const struct ar_http *http;      /* AR_FACE_REST only: for what speaks HTTP; else NULL */
-	struct ar_str subpath;           /* what a trailing {rest...} of the route matched */
-	struct ar_str target;            /* AR_FACE_REST: path and query as sent */
+	int depth;                     /* of calls that functions make through the platform */
+	struct ar_str language;        /* Accept-Language as it came */
+	struct ar_str request_id;      /* UUID; the problem's instance */
+	struct ar_str trace_id;        /* 32 hex digits */
+	struct ar_str idempotency_key; /* empty: none */
+	const struct ar_http *http;    /* AR_FACE_REST only: for what speaks HTTP; else NULL */
+	struct ar_str subpath;         /* what a trailing {rest...} of the route matched */
+	struct ar_str target;          /* AR_FACE_REST: path and query as sent */
 };
 
 /* Runs a row on a prepared call. The reply is complete and committed, or the error stack says why. */
@@ -144,7 +156,7 @@ struct ar_invoke {
 	enum ar_face face;
 	int depth;
 	struct ar_str action;
-	struct ar_json *input;     /* NULL: {} */
+	struct ar_json *input; /* NULL: {} */
 	struct ar_str idempotency_key, trace_id;
 	int (*hook)(struct ar_call *call, void *arg);
 	void *hook_arg;
@@ -176,11 +188,11 @@ int ar_check_if_match(struct ar_call *call, struct ar_str etag);
 
 struct ar_module {
 	const char *name;
-	const struct ar_action *actions;           /* ends with a zero row */
-	const struct ar_migration *migrations;     /* of each tenant's database; may be NULL */
-	const struct ar_err_def *const *errors;    /* ends with NULL; each has a message in i18n/ */
-	int (*start)(void);                        /* once per process; may be NULL */
-	AR_YIELDS int (*attach)(void);             /* on each loop; may be NULL */
+	const struct ar_action *actions;        /* ends with a zero row */
+	const struct ar_migration *migrations;  /* of each tenant's database; may be NULL */
+	const struct ar_err_def *const *errors; /* ends with NULL; each has a message in i18n/ */
+	int (*start)(void);                     /* once per process; may be NULL */
+	AR_YIELDS int (*attach)(void);          /* on each loop; may be NULL */
 	AR_YIELDS void (*detach)(void);
 	/*
 	 * In the new tenant's first unit of work (call->scope), as the system, in order of
@@ -200,17 +212,20 @@ struct ar_module {
 	AR_YIELDS int (*openapi)(struct ar_call *call, struct ar_json *paths,
 				 struct ar_json *schemas);
 };
-void ar_action_register(const struct ar_module *module); /* asserts that names and routes are free */
+void ar_action_register(
+	const struct ar_module *module); /* asserts that names and routes are free */
 /* The room's own: GET /openapi.json, and the operators' /platform/v1/tenants. Register it first. */
 extern const struct ar_module ar_core_module;
 void ar_action_done(void); /* after the loops ended: forgets what was registered */
-const struct ar_module *const *ar_modules(void); /* NULL-terminated */
+const struct ar_module *const *ar_modules(void);            /* NULL-terminated */
 const struct ar_action *ar_action_find(struct ar_str name); /* also by alias; or NULL */
 
 /* A route that matches: names and values of its {parts}, percent-decoded. */
 struct ar_route_match {
 	const struct ar_action *action;
-	struct { struct ar_str name, value; } params[8];
+	struct {
+		struct ar_str name, value;
+	} params[8];
 	size_t nparams;
 	struct ar_str rest;       /* of {name...} */
 	unsigned allowed_methods; /* when action is NULL: what the path would take, else 404 */

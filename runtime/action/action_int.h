@@ -8,8 +8,8 @@
 
 #include "action/action.h"
 
-#define ACTIONS_MAX 1024
-#define MODULES_MAX 64
+#define ACTIONS_MAX    1024
+#define MODULES_MAX    64
 #define REPLY_JSON_MAX (32u << 20)
 
 /* registry.c */
@@ -26,8 +26,17 @@ bool router_has_part(const struct ar_action *action, struct ar_str name); /* {na
 /* "a%20b" decoded: AR_E_MALFORMED for bad escapes, NUL and invalid UTF-8. plus: '+' is a space. */
 int percent_decode(struct ar_pool *pool, struct ar_str s, bool plus, struct ar_str *ret);
 int method_index(struct ar_str method); /* -1: none that we know; ANY is METHOD_ANY */
-enum { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_PUT, METHOD_PATCH, METHOD_DELETE,
-       METHOD_OPTIONS, METHODS, METHOD_ANY = METHODS };
+enum {
+	METHOD_GET,
+	METHOD_HEAD,
+	METHOD_POST,
+	METHOD_PUT,
+	METHOD_PATCH,
+	METHOD_DELETE,
+	METHOD_OPTIONS,
+	METHODS,
+	METHOD_ANY = METHODS
+};
 extern const char *const method_names[METHODS];
 
 /* input.c */
@@ -36,8 +45,8 @@ extern const struct ar_field list_fields[]; /* list.c: what AR_A_LIST adds to a 
 
 /* idempotency.c */
 struct idempotency {
-	bool held;       /* this call runs under its key */
-	char *name;      /* in the table of running ones; heap */
+	bool held;  /* this call runs under its key */
+	char *name; /* in the table of running ones; heap */
 	struct ar_str caller, hash;
 };
 /* 0: go on (held or not needed), 1: the stored reply is in call->reply, -1. */

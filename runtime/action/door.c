@@ -109,7 +109,7 @@ static int64_t deadline_enter(const struct ar_call *call)
 /* ---- metrics: counters per thread and action, added up when somebody looks ---- */
 
 #define BUCKETS 12
-static const int64_t bucket_us[BUCKETS] = { 100,   250,	   500,	   1000,   2500,   5000,
+static const int64_t bucket_us[BUCKETS] = { 100,   250,   500,    1000,   2500,    5000,
 					    10000, 25000, 100000, 500000, 2500000, 10000000 };
 
 struct counters {
@@ -194,8 +194,8 @@ static void metrics_write(struct ar_buf *out, const char *name, const uint64_t s
 			      name, results[i], (unsigned long long)sum[i]);
 	for (int i = 0; i < BUCKETS; i++) {
 		below += sum[4 + i];
-		ar_buf_printf(out, "apprun_action_seconds_bucket{action=\"%s\",le=\"%g\"} %llu\n", name,
-			      (double)bucket_us[i] / 1e6, (unsigned long long)below);
+		ar_buf_printf(out, "apprun_action_seconds_bucket{action=\"%s\",le=\"%g\"} %llu\n",
+			      name, (double)bucket_us[i] / 1e6, (unsigned long long)below);
 	}
 	ar_buf_printf(out, "apprun_action_seconds_bucket{action=\"%s\",le=\"+Inf\"} %llu\n", name,
 		      (unsigned long long)total);

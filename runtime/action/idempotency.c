@@ -11,10 +11,10 @@
 
 #include "action/action_int.h"
 
-#define KEEP_MS (24 * 3600 * 1000LL)
-#define KEY_MAX 255
+#define KEEP_MS     (24 * 3600 * 1000LL)
+#define KEY_MAX     255
 #define PURGE_EVERY 64 /* one write with a key in so many clears away what is too old */
-#define PURGE_MAX 500
+#define PURGE_MAX   500
 
 static pthread_mutex_t running_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ar_map *running;
@@ -92,7 +92,7 @@ static int replay_headers(struct ar_call *call, struct ar_str text)
 
 	if (ar_json_parse(call->pool, text, &ar_json_limits_default, &headers) != 0)
 		return ar_fail_over(AR_E_INTERNAL);
-	ar_json_each(header, headers)
+	ar_json_each (header, headers)
 		ar_reply_header(call, ar_strz(call->pool, header->key), header->s);
 	ar_reply_header(call, "idempotency-replayed", AR_STR("true"));
 	return 0;
@@ -202,7 +202,8 @@ AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *
 	assert(call->reply.kind != AR_REPLY_FILE);
 	/* Another process may have been faster (PostgreSQL): then nothing changes here. */
 	if (ar_exec(&call->scope,
-		    "INSERT INTO action_reply (caller, key, action, hash, status, kind, type, headers, "
+		    "INSERT INTO action_reply (caller, key, action, hash, status, kind, type, "
+		    "headers, "
 		    "body, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
 		    "ON CONFLICT (caller, key) DO UPDATE SET action = excluded.action, "
 		    "hash = excluded.hash, status = excluded.status, kind = excluded.kind, "

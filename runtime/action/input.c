@@ -11,7 +11,8 @@
 
 #define QUERY_MAX 256 /* parameters */
 
-static const struct ar_json_limits body_limits = { .bytes = 8u << 20, .depth = 64,
+static const struct ar_json_limits body_limits = { .bytes = 8u << 20,
+						   .depth = 64,
 						   .nodes = 200000 };
 
 /* ---- from HTTP ---- */
@@ -29,8 +30,8 @@ static int put_text(struct ar_call *call, struct ar_str name, struct ar_str text
 
 	if (field == NULL && action->flags & AR_A_LIST)
 		field = ar_fields_find(list_fields, name);
-	struct ar_json *value = field != NULL ? ar_field_from_text(call->pool, field, text) :
-						ar_json_str(call->pool, text);
+	struct ar_json *value = field != NULL ? ar_field_from_text(call->pool, field, text)
+					      : ar_json_str(call->pool, text);
 	const struct ar_json *before = ar_json_get_str(call->input, name);
 
 	if (before == NULL) {
@@ -179,7 +180,7 @@ static int check_list(struct ar_call *call, const struct ar_field *in, struct ar
 	struct ar_json *own = ar_json_new(call->pool, AR_OBJECT);
 	struct ar_json *common = ar_json_new(call->pool, AR_OBJECT), *checked;
 
-	ar_json_each(member, call->input) {
+	ar_json_each (member, call->input) {
 		bool mine = ar_fields_find(in, member->key) != NULL;
 		struct ar_json *copy = ar_new(call->pool, struct ar_json);
 

@@ -22,8 +22,8 @@ static int read_whole(void *arg)
 	size_t done = 0;
 
 	while (done < job->n) {
-		ssize_t n = pread(job->fd, job->p + done, job->n - done,
-				  job->offset + (int64_t)done);
+		ssize_t n =
+			pread(job->fd, job->p + done, job->n - done, job->offset + (int64_t)done);
 
 		if (n <= 0)
 			return ar_fail_why(AR_E_INTERNAL, "a file ended before its length");
@@ -78,8 +78,7 @@ static void take_body(struct ar_call *call)
 	struct ar_json *body;
 
 	if (!(call->action->flags & AR_A_RAW_IN) ||
-	    (call->action->in != NULL &&
-	     ar_fields_find(call->action->in, AR_STR("body")) != NULL))
+	    (call->action->in != NULL && ar_fields_find(call->action->in, AR_STR("body")) != NULL))
 		return;
 	body = ar_json_get(call->input, "body");
 	if (body == NULL)
@@ -137,8 +136,8 @@ AR_YIELDS int ar_action_invoke(struct ar_pool *pool, const struct ar_invoke *inv
 	call->trace_id = invoke->trace_id;
 	call->request_id = ar_id(pool);
 	call->reply.fd = -1;
-	call->input = invoke->input != NULL ? ar_json_copy(pool, invoke->input) :
-					      ar_json_new(pool, AR_OBJECT);
+	call->input = invoke->input != NULL ? ar_json_copy(pool, invoke->input)
+					    : ar_json_new(pool, AR_OBJECT);
 	take_body(call);
 	ar_scope_init(&call->scope, invoke->tenant->db, pool);
 	if (invoke->hook != NULL && ar_before_commit(&call->scope, ride_along, &ride) != 0)

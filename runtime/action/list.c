@@ -13,13 +13,17 @@ static const char *const counts[] = { "none", "estimated", "exact", NULL };
 
 const struct ar_field list_fields[] = {
 	AR_FIELD_FREE("filter", AR_F_TEXT, .max = 8192, .help = "Which items: an expression"),
-	AR_FIELD_FREE("params", AR_F_OBJECT, .max = 100, .help = "What {:name} in filter stands for"),
+	AR_FIELD_FREE("params", AR_F_OBJECT, .max = 100,
+		      .help = "What {:name} in filter stands for"),
 	AR_FIELD_FREE("sort", AR_F_TEXT, .max = 512, .help = "\"-created,name\": - for descending"),
 	AR_FIELD_FREE("fields", AR_F_TEXT, .max = 4096, .help = "Only these members of each item"),
 	AR_FIELD_FREE("expand", AR_F_TEXT, .max = 1024, .help = "Relations to follow"),
-	AR_FIELD_FREE("limit", AR_F_INT, .min = 1, .max = AR_LIST_LIMIT_MAX, .help = "Items a page (30)"),
-	AR_FIELD_FREE("cursor", AR_F_TEXT, .max = 8192, .help = "nextCursor or prevCursor of a page"),
-	AR_FIELD_FREE("page", AR_F_INT, .min = 1, .max = PAGE_MAX, .help = "Instead of a cursor, from 1"),
+	AR_FIELD_FREE("limit", AR_F_INT, .min = 1, .max = AR_LIST_LIMIT_MAX,
+		      .help = "Items a page (30)"),
+	AR_FIELD_FREE("cursor", AR_F_TEXT, .max = 8192,
+		      .help = "nextCursor or prevCursor of a page"),
+	AR_FIELD_FREE("page", AR_F_INT, .min = 1, .max = PAGE_MAX,
+		      .help = "Instead of a cursor, from 1"),
 	AR_FIELD_FREE("perPage", AR_F_INT, .min = 1, .max = AR_LIST_LIMIT_MAX, .help = "As limit"),
 	AR_FIELD_FREE("count", AR_F_ENUM, .values = counts, .help = "Whether to add \"total\""),
 	{ 0 },
@@ -120,7 +124,7 @@ struct ar_str ar_list_cursor(struct ar_pool *pool, const struct ar_list *list,
 	ar_jw_array(&w);
 	ar_jw_str(&w, sort_text(pool, list));
 	ar_jw_bool(&w, backward);
-	ar_json_each(value, values)
+	ar_json_each (value, values)
 		ar_jw_value(&w, value);
 	ar_jw_array_end(&w);
 	return ar_base64url(pool, text->p, text->n);
@@ -145,9 +149,9 @@ int ar_list_parse(struct ar_call *call, struct ar_list *ret)
 
 	*ret = (struct ar_list){ .filter = ar_str_trim(ar_in_str(call, "filter")),
 				 .params = ar_in(call, "params") };
-	ret->count = ar_str_is(count, "exact")	   ? AR_COUNT_EXACT :
-		     ar_str_is(count, "estimated") ? AR_COUNT_ESTIMATED :
-						     AR_COUNT_NONE;
+	ret->count = ar_str_is(count, "exact")       ? AR_COUNT_EXACT
+		     : ar_str_is(count, "estimated") ? AR_COUNT_ESTIMATED
+						     : AR_COUNT_NONE;
 	if (parse_sort(call, ret) != 0 ||
 	    parse_names(call, "fields", ret->fields, AR_LIST_NAMES_MAX, &ret->nfields) != 0 ||
 	    parse_names(call, "expand", ret->expand, AR_LIST_NAMES_MAX, &ret->nexpand) != 0 ||

@@ -37,11 +37,12 @@ struct ar_list {
 	size_t nfields;
 	struct ar_str expand[AR_LIST_NAMES_MAX];
 	size_t nexpand;
-	int64_t limit;                /* 1 to AR_LIST_LIMIT_MAX; perPage is another name for it */
-	int64_t offset;               /* from page and perPage; 0 with a cursor */
+	int64_t limit;  /* 1 to AR_LIST_LIMIT_MAX; perPage is another name for it */
+	int64_t offset; /* from page and perPage; 0 with a cursor */
 	enum ar_list_count count;
-	const struct ar_json *cursor; /* array: the values of the sort's fields; NULL: from the start */
-	bool backward;                /* the cursor asks for the page before it */
+	const struct ar_json
+		*cursor; /* array: the values of the sort's fields; NULL: from the start */
+	bool backward;   /* the cursor asks for the page before it */
 };
 
 /* Refuses what is not understood with AR_E_INVALID and the input's name. */
@@ -51,7 +52,8 @@ int ar_list_parse(struct ar_call *call, struct ar_list *ret);
 struct ar_str ar_list_cursor(struct ar_pool *pool, const struct ar_list *list,
 			     const struct ar_json *values, bool backward);
 int ar_list_fail_cursor(void); /* -1 with field/cursor */
-bool ar_list_wants(const struct ar_list *list, const char *field); /* fields= names it, or is empty */
+bool ar_list_wants(const struct ar_list *list,
+		   const char *field); /* fields= names it, or is empty */
 
 /* ---- lists over a table of the house ---- */
 
@@ -59,9 +61,15 @@ struct ar_list_column {
 	const char *name; /* of the item's member, and in filter and sort; dots are not allowed */
 	const char *sql;  /* the SQL column, constant text; NULL: the same as name */
 	/* How it prints: AR_LIST_TIME is int64 ms as RFC 3339, AR_LIST_JSON is text that is JSON. */
-	enum ar_list_type { AR_LIST_STR, AR_LIST_INT, AR_LIST_FLOAT, AR_LIST_BOOL, AR_LIST_TIME,
-			    AR_LIST_JSON } type;
-	bool silent;      /* may be filtered and sorted by, is not printed */
+	enum ar_list_type {
+		AR_LIST_STR,
+		AR_LIST_INT,
+		AR_LIST_FLOAT,
+		AR_LIST_BOOL,
+		AR_LIST_TIME,
+		AR_LIST_JSON
+	} type;
+	bool silent; /* may be filtered and sorted by, is not printed */
 };
 
 struct ar_list_table {

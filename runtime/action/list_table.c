@@ -11,7 +11,7 @@
 #include "action/list.h"
 #include "expr/expr.h"
 
-#define COLUMNS_MAX 48
+#define COLUMNS_MAX  48
 #define ESTIMATE_MAX 10000
 
 struct key {
@@ -31,7 +31,8 @@ struct listing {
 	struct ar_expr *filter; /* or NULL */
 };
 
-static const struct ar_list_column *column_find(const struct ar_list_table *table, struct ar_str name)
+static const struct ar_list_column *column_find(const struct ar_list_table *table,
+						struct ar_str name)
 {
 	for (const struct ar_list_column *c = table->columns; c->name != NULL; c++) {
 		if (ar_str_is(name, c->name))
@@ -97,8 +98,10 @@ static int fields_check(const struct listing *l)
 
 static bool value_fits(const struct ar_list_column *column, const struct ar_json *value)
 {
-	static const enum ar_type types[] = { [AR_LIST_STR] = AR_STRING, [AR_LIST_INT] = AR_INT,
-					      [AR_LIST_FLOAT] = AR_FLOAT, [AR_LIST_BOOL] = AR_INT,
+	static const enum ar_type types[] = { [AR_LIST_STR] = AR_STRING,
+					      [AR_LIST_INT] = AR_INT,
+					      [AR_LIST_FLOAT] = AR_FLOAT,
+					      [AR_LIST_BOOL] = AR_INT,
 					      [AR_LIST_TIME] = AR_INT };
 
 	return value->type == AR_NULL || value->type == types[column->type] ||
@@ -113,7 +116,7 @@ static int cursor_check(const struct listing *l)
 		return 0;
 	if (l->list.cursor->count != l->nkeys)
 		return ar_list_fail_cursor();
-	ar_json_each(value, l->list.cursor) {
+	ar_json_each (value, l->list.cursor) {
 		if (!value_fits(&l->table->columns[l->keys[i++].column], value))
 			return ar_list_fail_cursor();
 	}
@@ -130,23 +133,25 @@ static const char *time_sql(const struct ar_call *call, const char *sql)
 				 "to_char(to_timestamp(%s / 1000.0) AT TIME ZONE 'UTC', "
 				 "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
 				 sql);
-	return ar_printf(call->pool, "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')",
-			 sql);
+	return ar_printf(call->pool,
+			 "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')", sql);
 }
 
 static bool filter_field(void *arg, const struct ar_str *parts, size_t nparts,
 			 struct ar_expr_field *ret)
 {
 	static const enum ar_expr_type types[] = {
-		[AR_LIST_STR] = AR_X_TEXT,   [AR_LIST_INT] = AR_X_INT,	     [AR_LIST_FLOAT] = AR_X_FLOAT,
-		[AR_LIST_BOOL] = AR_X_BOOL, [AR_LIST_TIME] = AR_X_DATETIME, [AR_LIST_JSON] = AR_X_JSON
+		[AR_LIST_STR] = AR_X_TEXT,      [AR_LIST_INT] = AR_X_INT,
+		[AR_LIST_FLOAT] = AR_X_FLOAT,   [AR_LIST_BOOL] = AR_X_BOOL,
+		[AR_LIST_TIME] = AR_X_DATETIME, [AR_LIST_JSON] = AR_X_JSON
 	};
 	struct listing *l = arg;
 	const struct ar_list_column *column = column_find(l->table, parts[0]);
 
 	if (column == NULL || (nparts > 1 && column->type != AR_LIST_JSON))
 		return false;
-	*ret = (struct ar_expr_field){ .type = types[column->type], .used = 1,
+	*ret = (struct ar_expr_field){ .type = types[column->type],
+				       .used = 1,
 				       .sql = column_sql(column) };
 	if (column->type == AR_LIST_TIME)
 		ret->sql = time_sql(l->call, ret->sql);
@@ -156,8 +161,9 @@ static bool filter_field(void *arg, const struct ar_str *parts, size_t nparts,
 static int filter_parse(struct listing *l)
 {
 	static const char *const roots[] = { "@auth", NULL };
-	const struct ar_expr_names names = { .roots = roots, .field = filter_field, .arg = l,
-					     .params = l->list.params };
+	const struct ar_expr_names names = {
+		.roots = roots, .field = filter_field, .arg = l, .params = l->list.params
+	};
 
 	if (l->list.filter.n == 0)
 		return 0;
@@ -170,9 +176,8 @@ static int filter_sql(struct listing *l, struct ar_sql *sql)
 {
 	const struct ar_json *roots[] = { l->call->who->auth };
 	const struct ar_expr_env env = { .roots = roots };
-	enum ar_expr_dialect dialect = ar_db_dialect(l->call->scope.db) == AR_POSTGRES ?
-					       AR_EXPR_POSTGRES :
-					       AR_EXPR_SQLITE;
+	enum ar_expr_dialect dialect =
+		ar_db_dialect(l->call->scope.db) == AR_POSTGRES ? AR_EXPR_POSTGRES : AR_EXPR_SQLITE;
 
 	if (l->filter == NULL)
 		return 0;
@@ -295,7 +300,8 @@ struct item {
 	struct ar_json *keys;
 };
 
-static void write_cell(struct ar_jw *w, const struct ar_rows *rows, size_t i, enum ar_list_type type)
+static void write_cell(struct ar_jw *w, const struct ar_rows *rows, size_t i,
+		       enum ar_list_type type)
 {
 	char time[AR_TIME_MAX];
 
@@ -357,7 +363,8 @@ static struct item item_read(const struct listing *l, const struct ar_rows *rows
 	for (size_t i = 0; i < l->nkeys; i++) {
 		size_t column = l->keys[i].column;
 
-		ar_json_add(item.keys, key_value(pool, rows, column, l->table->columns[column].type));
+		ar_json_add(item.keys,
+			    key_value(pool, rows, column, l->table->columns[column].type));
 	}
 	return item;
 }
@@ -425,8 +432,9 @@ static AR_YIELDS int reply(struct listing *l, const struct item *items, size_t c
 AR_YIELDS int ar_list_table(struct ar_call *call, const struct ar_list_table *table,
 			    const char *where, const struct ar_json *args, size_t nargs)
 {
-	struct listing l = { .call = call, .table = table, .where = where, .args = args,
-			     .nargs = nargs };
+	struct listing l = {
+		.call = call, .table = table, .where = where, .args = args, .nargs = nargs
+	};
 	struct ar_rows rows;
 	struct ar_sql sql;
 	size_t count = 0;

@@ -33,7 +33,7 @@ static void read_file(const struct ar_file *file)
 	for (size_t i = 0; i < LANGUAGES; i++) {
 		if (!ar_str_is(language, languages[i]))
 			continue;
-		ar_json_each(text, object)
+		ar_json_each (text, object)
 			ar_map_set(texts[i], text->key, text);
 	}
 }
@@ -104,7 +104,8 @@ static size_t negotiate(struct ar_str accept)
 	int best = 0, best_weight = 0;
 
 	for (int i = 0; accept.p != NULL && i < 50; i++) {
-		struct ar_str q = ar_str_cut(&accept, ','), range = ar_str_trim(ar_str_cut(&q, ';'));
+		struct ar_str q = ar_str_cut(&accept, ','),
+			      range = ar_str_trim(ar_str_cut(&q, ';'));
 		int w = 1000, language = language_of(range);
 
 		q = ar_str_trim(q);

@@ -11,7 +11,7 @@
 #include "action/action_int.h"
 
 #define DOCUMENT_MAX (16u << 20)
-#define FIELDS_MAX 64
+#define FIELDS_MAX   64
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ar_pool *memory;
@@ -89,7 +89,8 @@ static void write_parameters(struct ar_jw *w, const struct ar_action *action, in
 		if (place != IN_BODY && !f->read_only)
 			write_parameter(w, f, place);
 	}
-	for (const struct ar_field *f = list_fields; action->flags & AR_A_LIST && f->name != NULL; f++)
+	for (const struct ar_field *f = list_fields; action->flags & AR_A_LIST && f->name != NULL;
+	     f++)
 		write_parameter(w, f, IN_QUERY);
 	if (action->flags & AR_A_WRITE && !(action->flags & AR_A_PLATFORM))
 		ar_jw_raw(w, AR_STR("{\"$ref\":\"#/components/parameters/IdempotencyKey\"}"));
@@ -135,7 +136,8 @@ static void write_body(struct ar_jw *w, const struct ar_action *action, int meth
 	ar_jw_object(w);
 	ar_jw_keyz(w, "required");
 	ar_jw_bool(w, required);
-	write_content(w, action->flags & AR_A_RAW_IN ? "application/octet-stream" : "application/json");
+	write_content(w, action->flags & AR_A_RAW_IN ? "application/octet-stream"
+						     : "application/json");
 	if (action->flags & AR_A_RAW_IN)
 		ar_jw_raw(w, AR_STR("{\"type\":\"string\",\"format\":\"binary\"}"));
 	else if (whole != NULL)
@@ -162,8 +164,9 @@ static void write_list_schema(struct ar_jw *w, const struct ar_field *item)
 static void write_success(struct ar_jw *w, const struct ar_action *action)
 {
 	bool bytes = (action->flags & AR_A_RAW_OUT) != 0;
-	int status = action->status != 0 ? action->status :
-		     bytes || action->out != NULL ? 200 : 204;
+	int status = action->status != 0            ? action->status
+		     : bytes || action->out != NULL ? 200
+						    : 204;
 	char key[16];
 
 	snprintf(key, sizeof(key), "%d", status);
@@ -177,7 +180,8 @@ static void write_success(struct ar_jw *w, const struct ar_action *action)
 		end_content(w);
 	} else if (action->out != NULL) {
 		write_content(w, "application/json");
-		if (action->flags & AR_A_LIST && ar_fields_find(action->out, AR_STR("items")) == NULL)
+		if (action->flags & AR_A_LIST &&
+		    ar_fields_find(action->out, AR_STR("items")) == NULL)
 			write_list_schema(w, action->out);
 		else
 			ar_fields_schema(w, action->out, false);
@@ -211,8 +215,8 @@ static void write_operation(struct ar_jw *w, size_t index, int method, bool suff
 	ar_jw_keyz(w, "x-apprun-allow");
 	ar_jw_strz(w, action->allow);
 	ar_jw_keyz(w, "security");
-	ar_jw_raw(w, strcmp(action->allow, AR_ALLOW_ANYONE) == 0 ? AR_STR("[]") :
-								   AR_STR("[{\"bearer\":[]}]"));
+	ar_jw_raw(w, strcmp(action->allow, AR_ALLOW_ANYONE) == 0 ? AR_STR("[]")
+								 : AR_STR("[{\"bearer\":[]}]"));
 	write_parameters(w, action, method);
 	write_body(w, action, method);
 	ar_jw_keyz(w, "responses");
@@ -248,7 +252,7 @@ static bool is_shown(size_t index)
 /* All methods of one path stand together under its key: written with the first action of it. */
 static void write_path(struct ar_jw *w, struct ar_pool *pool, size_t first)
 {
-	static const char *const keys[METHODS] = { "get",   "head",   "post",	"put",
+	static const char *const keys[METHODS] = { "get",   "head",   "post",   "put",
 						   "patch", "delete", "options" };
 	struct ar_str method, path = route_text(first, &method);
 
@@ -347,8 +351,8 @@ static struct ar_json *servers(struct ar_call *call)
 	struct ar_json *server = ar_json_new(call->pool, AR_OBJECT);
 
 	ar_json_set(server, AR_STR("url"),
-		    ar_json_str(call->pool, ar_strf(call->pool, "/t/%.*s/api/v1",
-						    AR_FMT(call->tenant->name))));
+		    ar_json_str(call->pool,
+				ar_strf(call->pool, "/t/%.*s/api/v1", AR_FMT(call->tenant->name))));
 	ar_json_add(list, server);
 	return list;
 }

@@ -90,7 +90,8 @@ static const struct ar_field tenant_fields[] = {
 static const struct ar_field created_fields[] = {
 	AR_FIELD_FREE("name", AR_F_TEXT),
 	AR_FIELD_FREE("id", AR_F_ID),
-	AR_FIELD_FREE("admin", AR_F_OBJECT, .help = "The first administrator's sign-in, shown once"),
+	AR_FIELD_FREE("admin", AR_F_OBJECT,
+		      .help = "The first administrator's sign-in, shown once"),
 	{ 0 },
 };
 
@@ -200,10 +201,11 @@ static const struct ar_action core_actions[] = {
 };
 
 static const struct ar_err_def *const core_errors[] = {
-	AR_E_TENANT_MISSING, AR_E_TENANT_UNKNOWN, AR_E_TENANT_CONFLICT, AR_E_TENANT_EXISTS,
-	AR_E_ACTION_UNKNOWN, AR_E_ACTION_FACE,	  AR_E_ACTION_DEPTH,	AR_E_KEY_REUSED,
-	AR_E_KEY_RUNNING,    AR_E_UNIQUE,	  AR_E_REFERENCE,	AR_E_BUSY,
-	AR_E_STORE,	     AR_E_NO_DATABASE,	  NULL,
+	AR_E_TENANT_MISSING, AR_E_TENANT_UNKNOWN, AR_E_TENANT_CONFLICT,
+	AR_E_TENANT_EXISTS,  AR_E_ACTION_UNKNOWN, AR_E_ACTION_FACE,
+	AR_E_ACTION_DEPTH,   AR_E_KEY_REUSED,     AR_E_KEY_RUNNING,
+	AR_E_UNIQUE,         AR_E_REFERENCE,      AR_E_BUSY,
+	AR_E_STORE,          AR_E_NO_DATABASE,    NULL,
 };
 
 const struct ar_module ar_core_module = {

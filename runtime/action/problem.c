@@ -59,8 +59,7 @@ static void write_fields(struct ar_pool *pool, struct ar_jw *w, const struct ar_
 static struct ar_str title_of(struct ar_pool *pool, const struct ar_err *err,
 			      struct ar_str accept_language)
 {
-	struct ar_str title =
-		ar_message(pool, accept_language, err->def->slug, err->params);
+	struct ar_str title = ar_message(pool, accept_language, err->def->slug, err->params);
 
 	return title.n > 0 ? title : ar_str(err->def->slug);
 }
@@ -74,8 +73,8 @@ int ar_problem(struct ar_pool *pool, const struct ar_err *err, struct ar_str acc
 	if (err == NULL)
 		err = &none;
 	const char *slug = err->def->slug;
-	struct ar_str detail = ar_message(pool, accept_language,
-					  ar_printf(pool, "%s.detail", slug), err->params);
+	struct ar_str detail =
+		ar_message(pool, accept_language, ar_printf(pool, "%s.detail", slug), err->params);
 
 	ar_jw_init(&w, out);
 	ar_jw_object(&w);

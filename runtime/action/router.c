@@ -10,11 +10,11 @@
 
 #include "action/action_int.h"
 
-#define PARTS_MAX 32
+#define PARTS_MAX      32
 #define PATH_MAX_BYTES 8192
 
 struct node {
-	struct ar_str literal; /* of the edge that leads here */
+	struct ar_str literal;  /* of the edge that leads here */
 	struct node **children; /* literal ones, sorted */
 	size_t nchildren;
 	struct node *part, *rest;
@@ -99,8 +99,8 @@ static struct node *child_make(struct node *node, struct ar_str literal)
 	struct node *child = ar_heap_new(struct node);
 
 	child->literal = literal;
-	node->children = ar_heap_realloc(node->children,
-					 (node->nchildren + 1) * sizeof(*node->children));
+	node->children =
+		ar_heap_realloc(node->children, (node->nchildren + 1) * sizeof(*node->children));
 	memmove(node->children + at + 1, node->children + at,
 		(node->nchildren - at) * sizeof(*node->children));
 	node->children[at] = child;

@@ -11,10 +11,9 @@
 static const struct ar_str everything[1] = { { "*", 1 } };
 
 const struct ar_who ar_who_anyone = { .kind = AR_WHO_ANYONE };
-const struct ar_who ar_who_system = { .kind = AR_WHO_SYSTEM,
-				      .id = { "system", 6 },
-				      .permissions = everything,
-				      .npermissions = 1 };
+const struct ar_who ar_who_system = {
+	.kind = AR_WHO_SYSTEM, .id = { "system", 6 }, .permissions = everything, .npermissions = 1
+};
 
 static bool granted(struct ar_str have, struct ar_str want)
 {
@@ -50,8 +49,8 @@ struct ar_who *ar_who_limited(struct ar_pool *pool, enum ar_who_kind kind, struc
 			      const struct ar_json *permissions)
 {
 	struct ar_who *who = ar_new(pool, struct ar_who);
-	size_t count = permissions != NULL && permissions->type == AR_ARRAY ? permissions->count :
-									      0;
+	size_t count =
+		permissions != NULL && permissions->type == AR_ARRAY ? permissions->count : 0;
 	struct ar_str *list = ar_new_n(pool, struct ar_str, count);
 
 	who->kind = kind;
@@ -59,7 +58,7 @@ struct ar_who *ar_who_limited(struct ar_pool *pool, enum ar_who_kind kind, struc
 	who->permissions = list;
 	if (count == 0)
 		return who;
-	ar_json_each(one, permissions) {
+	ar_json_each (one, permissions) {
 		if (one->type == AR_STRING && one->s.n > 0)
 			list[who->npermissions++] = ar_str_dup(pool, one->s);
 	}

@@ -34,8 +34,8 @@ static AR_YIELDS void platform_close(struct platform *platform)
 	ar_pool_free(platform->pool);
 }
 
-static AR_YIELDS int state_read(struct ar_scope *scope, struct ar_str name, struct ar_str *ret_state,
-				struct ar_str *ret_id)
+static AR_YIELDS int state_read(struct ar_scope *scope, struct ar_str name,
+				struct ar_str *ret_state, struct ar_str *ret_id)
 {
 	struct ar_rows rows;
 
@@ -84,9 +84,9 @@ static AR_YIELDS int state_write(struct ar_str name, const char *sql, const char
 
 	if (platform_open(&platform) != 0)
 		return -1;
-	int rc = state != NULL ? ar_exec(&platform.scope, sql, AR_ARGS(AR_J_Z(state), AR_J_STR(name)),
-					 NULL) :
-				 ar_exec(&platform.scope, sql, AR_ARGS(AR_J_STR(name)), NULL);
+	int rc = state != NULL ? ar_exec(&platform.scope, sql,
+					 AR_ARGS(AR_J_Z(state), AR_J_STR(name)), NULL)
+			       : ar_exec(&platform.scope, sql, AR_ARGS(AR_J_STR(name)), NULL);
 
 	if (rc == 0)
 		rc = ar_commit(&platform.scope);

@@ -27,7 +27,8 @@ static AR_YIELDS int settings_read(struct ar_tenant *tenant, struct settings *se
 	while (ar_rows_next(&rows)) {
 		struct ar_json *value;
 
-		if (ar_json_parse(settings->pool, ar_col_str(&rows, 1), &ar_json_limits_default, &value) != 0)
+		if (ar_json_parse(settings->pool, ar_col_str(&rows, 1), &ar_json_limits_default,
+				  &value) != 0)
 			return -1;
 		ar_json_set(settings->values, ar_col_str(&rows, 0), value);
 	}

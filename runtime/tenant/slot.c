@@ -137,8 +137,7 @@ static void epoch_move(void *arg)
 	atomic_fetch_add((_Atomic uint64_t *)arg, 1);
 }
 
-int ar_tenant_changes(struct ar_tenant *tenant, struct ar_tenant_slot *slot,
-		      struct ar_scope *scope)
+int ar_tenant_changes(struct ar_tenant *tenant, struct ar_tenant_slot *slot, struct ar_scope *scope)
 {
 	return ar_after_commit(scope, epoch_move, &tenant->in->shared->epochs[slot->index]);
 }

@@ -12,7 +12,7 @@
 #define SWEEP_MS 5000
 
 struct tenant_loop {
-	struct ar_map *by_name; /* struct ar_tenant_int */
+	struct ar_map *by_name;                /* struct ar_tenant_int */
 	struct ar_tenant_int *oldest, *newest; /* idle ones */
 	size_t nidle;
 	struct ar_fiber *sweeper;

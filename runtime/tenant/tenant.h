@@ -16,7 +16,7 @@
 struct ar_tenant {
 	struct ar_str name; /* [a-z0-9][a-z0-9-]{0,38}; also the name of its database */
 	struct ar_str id;
-	struct ar_db *db;   /* this loop's handle, valid while the tenant is held */
+	struct ar_db *db; /* this loop's handle, valid while the tenant is held */
 	struct ar_tenant_int *in;
 };
 
@@ -61,7 +61,7 @@ struct ar_tenant_slot { /* one per kind of cache, static in the module */
 	/* Makes the value from the tenant's data. Runs at most once at a time per tenant and loop. */
 	AR_YIELDS int (*load)(struct ar_tenant *tenant, void **ret);
 	void (*unload)(void *value); /* nobody uses it any more */
-	int index; /* set by ar_tenant_slot_register */
+	int index;                   /* set by ar_tenant_slot_register */
 };
 void ar_tenant_slot_register(struct ar_tenant_slot *slot); /* at start, before the loops */
 /* The current value. It stays valid until ar_tenant_drop(), also when it is replaced meanwhile. */
@@ -77,6 +77,6 @@ AR_YIELDS int ar_setting_get(struct ar_tenant *tenant, struct ar_pool *pool, con
 			     struct ar_json **ret); /* NULL value when it was never set */
 AR_YIELDS int ar_setting_set(struct ar_tenant *tenant, struct ar_scope *scope, const char *name,
 			     const struct ar_json *value); /* NULL removes it */
-extern const struct ar_migration ar_setting_migrations[]; /* of each tenant's database */
+extern const struct ar_migration ar_setting_migrations[];  /* of each tenant's database */
 
 #endif

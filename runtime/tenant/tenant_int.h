@@ -12,16 +12,16 @@
 
 #include "tenant/tenant.h"
 
-#define TENANT_NAME_MAX 39
+#define TENANT_NAME_MAX  39
 #define TENANT_SLOTS_MAX 48
-#define TENANT_COOL_MS 30000 /* unheld for so long: dropped with its caches */
-#define TENANT_COOL_MAX 256  /* unheld tenants kept warm per loop */
+#define TENANT_COOL_MS   30000 /* unheld for so long: dropped with its caches */
+#define TENANT_COOL_MAX  256   /* unheld tenants kept warm per loop */
 
 struct tenant_shared {
 	char name[TENANT_NAME_MAX + 1];
 	char id[AR_ID_LEN + 1];
-	atomic_bool gone;    /* deleted: loops drop what they have */
-	atomic_int holders;  /* loops that have it open */
+	atomic_bool gone;   /* deleted: loops drop what they have */
+	atomic_int holders; /* loops that have it open */
 	_Atomic uint64_t epochs[TENANT_SLOTS_MAX];
 	struct tenant_shared *next; /* all that were ever made */
 };
@@ -57,7 +57,7 @@ struct tenant_shared *tenant_shared_find(struct ar_str name); /* also one that i
 struct tenant_shared *tenant_shared_make(struct ar_str name, struct ar_str id);
 void tenant_shared_gone(struct tenant_shared *shared); /* tells every loop */
 void tenant_shared_remove(struct ar_str name);         /* the name may be used again */
-bool tenant_busy_enter(struct ar_str name);  /* one creation or deletion of a name at a time */
+bool tenant_busy_enter(struct ar_str name); /* one creation or deletion of a name at a time */
 void tenant_busy_leave(struct ar_str name);
 
 void tenant_loop_add(struct ar_loop *loop);

@@ -31,7 +31,8 @@ static struct ar_cond hold; /* what the slow action waits for */
 
 static AR_YIELDS int insert(struct ar_call *call, int64_t n)
 {
-	return ar_exec(&call->scope, "INSERT INTO thing (n) VALUES (?)", AR_ARGS(AR_J_INT(n)), NULL);
+	return ar_exec(&call->scope, "INSERT INTO thing (n) VALUES (?)", AR_ARGS(AR_J_INT(n)),
+		       NULL);
 }
 
 static AR_YIELDS int add(struct ar_call *call)
@@ -71,8 +72,8 @@ static AR_YIELDS int bytes(struct ar_call *call)
 }
 
 static const struct ar_action actions[] = {
-	{ "test.add", "POST /things", "things.write", .in = add_in, .run = add,
-	  .flags = AR_A_WRITE, .status = 201, .alias = "things-old.add" },
+	{ "test.add", "POST /things", "things.write", .in = add_in, .run = add, .flags = AR_A_WRITE,
+	  .status = 201, .alias = "things-old.add" },
 	{ "test.put", "PUT /things/{id}", "things.write", .in = add_in, .run = add,
 	  .flags = AR_A_WRITE },
 	{ "test.whole", "PUT /whole/{id}", AR_ALLOW_ANYONE, .in = whole_in, .body = "data",
@@ -101,7 +102,8 @@ static AR_YIELDS int created(struct ar_call *call, struct ar_json *reply)
 	return insert(call, 100);
 }
 
-static const struct ar_module module = { .name = "test", .actions = actions,
+static const struct ar_module module = { .name = "test",
+					 .actions = actions,
 					 .migrations = thing_migrations,
 					 .tenant_created = created };
 
@@ -133,14 +135,17 @@ static AR_YIELDS int request(struct world *w, const struct ar_who *who, const ch
 
 	path = ar_str_cut(&query, '?');
 	ar_err_clear();
-	*call = (struct ar_call){ .pool = w->pool, .tenant = w->tenant, .who = who,
-				  .idempotency_key = ar_str(key), .reply.fd = -1 };
+	*call = (struct ar_call){ .pool = w->pool,
+				  .tenant = w->tenant,
+				  .who = who,
+				  .idempotency_key = ar_str(key),
+				  .reply.fd = -1 };
 	*ret = call;
 	ar_scope_init(&call->scope, w->tenant->db, w->pool);
 	if (ar_route_match(w->pool, method, path, AR_ROUTES_API, &match) != 0)
 		return -1;
-	struct ar_rest rest = { &match, method, query, ar_str(type), ar_str(body), AR_STR_NONE,
-				AR_STR_NONE };
+	struct ar_rest rest = { &match,       method,      query,      ar_str(type),
+				ar_str(body), AR_STR_NONE, AR_STR_NONE };
 
 	if (ar_rest_input(call, &rest) != 0)
 		return -1;
@@ -254,8 +259,8 @@ BODY(permission_matrix)
 
 	for (size_t i = 0; i < AR_COUNT(rows); i++) {
 		for (size_t j = 0; j < AR_COUNT(whos); j++) {
-			int rc = request(w, whos[j], rows[i].line, "application/json", rows[i].body, "",
-					 &call);
+			int rc = request(w, whos[j], rows[i].line, "application/json", rows[i].body,
+					 "", &call);
 
 			assert_int_equal(rc == 0 ? 0 : ar_err()->def->status, rows[i].status[j]);
 		}
@@ -311,7 +316,8 @@ BODY(bad_input)
 	struct ar_call *call;
 
 	for (size_t i = 0; i < AR_COUNT(rows); i++) {
-		if (request(w, &ar_who_system, rows[i].line, rows[i].type, rows[i].body, "", &call) == 0)
+		if (request(w, &ar_who_system, rows[i].line, rows[i].type, rows[i].body, "",
+			    &call) == 0)
 			fail_msg("%zu: %s %s passed", i, rows[i].line, rows[i].body);
 		if (ar_err()->def->status != rows[i].status)
 			fail_msg("%zu: %s %s: %s", i, rows[i].line, rows[i].body,
@@ -360,13 +366,14 @@ BODY(commit_or_nothing)
 {
 	struct ar_call *call;
 
-	assert_ok(request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "", &call));
+	assert_ok(
+		request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "", &call));
 	assert_int_equal(call->reply.status, 201);
 	assert_int_equal(call->reply.nheaders, 1); /* the one that would split is not sent */
 	assert_int_equal(things(w), 1);
-	assert_fails(request(w, w->writer, "POST /things", "application/json", "{\"n\":13}", "",
-			     &call),
-		     AR_E_CONFLICT);
+	assert_fails(
+		request(w, w->writer, "POST /things", "application/json", "{\"n\":13}", "", &call),
+		AR_E_CONFLICT);
 	assert_int_equal(things(w), 1);
 	call->input = parse(w->pool, "{\"n\":1,\"ifMatch\":\"\\\"v0\\\", \\\"v9\\\"\"}");
 	assert_fails(ar_action_enter(call, ar_action_find(AR_STR("test.add"))), AR_E_PRECONDITION);
@@ -433,7 +440,8 @@ BODY(still_running)
 	struct ar_call *call;
 
 	ar_go("slow", slow_request, w, AR_NO_DEADLINE);
-	assert_fails(request(w, &ar_who_anyone, "POST /slow", "", "", "s1", &call), AR_E_KEY_RUNNING);
+	assert_fails(request(w, &ar_who_anyone, "POST /slow", "", "", "s1", &call),
+		     AR_E_KEY_RUNNING);
 	assert_string_equal(call->reply.headers[0].name, "retry-after");
 	ar_cond_signal(&hold);
 	while (things(w) == 0)
@@ -457,14 +465,18 @@ BODY(kept_for_a_day)
 
 	shifted_now = ar_now_ms();
 	ar_seam_set(&seam);
-	assert_ok(request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "k", &call));
+	assert_ok(
+		request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "k", &call));
 	shifted_now += 24 * 3600 * 1000LL - 1;
-	assert_ok(request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "k", &call));
+	assert_ok(
+		request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "k", &call));
 	assert_int_equal(runs, 1);
 	shifted_now += 1;
-	assert_ok(request(w, w->writer, "POST /things", "application/json", "{\"n\":2}", "k", &call));
+	assert_ok(
+		request(w, w->writer, "POST /things", "application/json", "{\"n\":2}", "k", &call));
 	assert_int_equal(runs, 2);
-	assert_ok(request(w, w->writer, "POST /things", "application/json", "{\"n\":2}", "k", &call));
+	assert_ok(
+		request(w, w->writer, "POST /things", "application/json", "{\"n\":2}", "k", &call));
 	assert_int_equal(runs, 2);
 	ar_seam_set(NULL);
 }
@@ -483,9 +495,12 @@ BODY(invoked)
 {
 	bool good = true, bad = false;
 	struct ar_json *out;
-	struct ar_invoke call = { .tenant = w->tenant, .who = w->writer, .face = AR_FACE_LUA,
+	struct ar_invoke call = { .tenant = w->tenant,
+				  .who = w->writer,
+				  .face = AR_FACE_LUA,
 				  .action = AR_STR("test.add"),
-				  .input = parse(w->pool, "{\"n\":5}"), .hook = hook,
+				  .input = parse(w->pool, "{\"n\":5}"),
+				  .hook = hook,
 				  .hook_arg = &good };
 
 	assert_ok(ar_action_invoke(w->pool, &call, &out));
@@ -533,8 +548,9 @@ static AR_YIELDS int platform(struct world *w, const char *name, const char *inp
 	struct ar_who *operator= who_with(w->pool, AR_WHO_OPERATOR, "o", "[\"platform.*\"]");
 	struct ar_call *call = ar_new(w->pool, struct ar_call);
 
-	*call = (struct ar_call){ .pool = w->pool, .who = operator, .input = parse(w->pool, input),
-				  .reply.fd = -1 };
+	*call = (struct ar_call){
+		.pool = w->pool, .who = operator, .input = parse(w->pool, input), .reply.fd = -1
+	};
 	*ret = call;
 	ar_err_clear();
 	return ar_action_enter(call, ar_action_find(ar_str(name)));
@@ -563,8 +579,9 @@ BODY(operators_make_tenants)
 	assert_int_equal(call->reply.status, 204);
 	assert_fails(ar_tenant_acquire(AR_STR("beta"), &tenant), AR_E_TENANT_UNKNOWN);
 	/* A module that cannot set the tenant up leaves no tenant. */
-	assert_fails(ar_tenant_found(w->pool, parse(w->pool, "{\"name\":\"gone\",\"fail\":1}"), &reply),
-		     AR_E_UNAVAILABLE);
+	assert_fails(
+		ar_tenant_found(w->pool, parse(w->pool, "{\"name\":\"gone\",\"fail\":1}"), &reply),
+		AR_E_UNAVAILABLE);
 	assert_fails(ar_tenant_acquire(AR_STR("gone"), &tenant), AR_E_TENANT_UNKNOWN);
 	/* An operator's token is not the machine's owner's. */
 	assert_fails(platform(w, "platform.call", "{\"tenant\":\"acme\",\"action\":\"test.get\"}",
@@ -577,15 +594,18 @@ BODY(metrics)
 	struct ar_buf *out = ar_buf_new(w->pool, 1 << 20);
 	struct ar_call *call;
 
-	assert_ok(request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "", &call));
-	assert_int_equal(request(w, w->writer, "POST /things", "application/json", "{}", "", &call), -1);
+	assert_ok(
+		request(w, w->writer, "POST /things", "application/json", "{\"n\":1}", "", &call));
+	assert_int_equal(request(w, w->writer, "POST /things", "application/json", "{}", "", &call),
+			 -1);
 	ar_err_clear();
 	ar_action_metrics(out);
 	const char *text = ar_strz(w->pool, ar_buf_view(out));
 
-	assert_non_null(strstr(text, "apprun_action_calls_total{action=\"test.add\",result=\"ok\"} 1\n"));
 	assert_non_null(
-		strstr(text, "apprun_action_calls_total{action=\"test.add\",result=\"refused\"} 1\n"));
+		strstr(text, "apprun_action_calls_total{action=\"test.add\",result=\"ok\"} 1\n"));
+	assert_non_null(strstr(
+		text, "apprun_action_calls_total{action=\"test.add\",result=\"refused\"} 1\n"));
 	assert_non_null(strstr(text, "apprun_action_seconds_count{action=\"test.add\"} 2\n"));
 	assert_null(strstr(text, "test.slow"));
 }
@@ -593,11 +613,11 @@ BODY(metrics)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(permissions),	     cmocka_unit_test(permission_matrix),
-		cmocka_unit_test(bad_input),	     cmocka_unit_test(good_input),
+		cmocka_unit_test(permissions),       cmocka_unit_test(permission_matrix),
+		cmocka_unit_test(bad_input),         cmocka_unit_test(good_input),
 		cmocka_unit_test(commit_or_nothing), cmocka_unit_test(same_key_once),
 		cmocka_unit_test(still_running),     cmocka_unit_test(kept_for_a_day),
-		cmocka_unit_test(invoked),	     cmocka_unit_test(operators_make_tenants),
+		cmocka_unit_test(invoked),           cmocka_unit_test(operators_make_tenants),
 		cmocka_unit_test(metrics),
 	};
 

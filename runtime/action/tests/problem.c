@@ -117,7 +117,7 @@ static struct ar_json *messages_of(struct ar_pool *pool, const char *language)
 		assert_ok(ar_json_parse(pool, ar_str_n(f->data, f->size), &ar_json_limits_default,
 					&one));
 		assert_int_equal(one->type, AR_OBJECT);
-		ar_json_each(text, one) {
+		ar_json_each (text, one) {
 			assert_int_equal(text->type, AR_STRING);
 			assert_true(text->s.n > 0);
 			if (ar_json_get_str(all, text->key) != NULL)
@@ -147,7 +147,7 @@ static void same_in_every_language(void **state)
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	struct ar_json *en = messages_of(pool, "en"), *zh = messages_of(pool, "zh-CN");
 
-	ar_json_each(text, en) {
+	ar_json_each (text, en) {
 		struct ar_json *other = ar_json_get_str(zh, text->key);
 
 		if (other == NULL)
@@ -155,7 +155,7 @@ static void same_in_every_language(void **state)
 		if (!names_in(text->s, other->s) || !names_in(other->s, text->s))
 			fail_msg("%.*s has other placeholders in zh-CN", AR_FMT(text->key));
 	}
-	ar_json_each(text, zh) {
+	ar_json_each (text, zh) {
 		if (ar_json_get_str(en, text->key) == NULL)
 			fail_msg("en misses %.*s", AR_FMT(text->key));
 	}
@@ -165,10 +165,23 @@ static void same_in_every_language(void **state)
 static void every_code_has_a_message(void **state)
 {
 	static const struct ar_err_def *const base[] = {
-		AR_E_MALFORMED,	   AR_E_UNAUTHORIZED, AR_E_FORBIDDEN, AR_E_NOT_FOUND, AR_E_METHOD,
-		AR_E_CONFLICT,	   AR_E_PRECONDITION, AR_E_TOO_LARGE, AR_E_MEDIA_TYPE, AR_E_RANGE,
-		AR_E_INVALID,	   AR_E_TOO_MANY,     AR_E_INTERNAL,  AR_E_UNAVAILABLE,
-		AR_E_DEADLINE,	   AR_E_CANCELLED,    NULL,
+		AR_E_MALFORMED,
+		AR_E_UNAUTHORIZED,
+		AR_E_FORBIDDEN,
+		AR_E_NOT_FOUND,
+		AR_E_METHOD,
+		AR_E_CONFLICT,
+		AR_E_PRECONDITION,
+		AR_E_TOO_LARGE,
+		AR_E_MEDIA_TYPE,
+		AR_E_RANGE,
+		AR_E_INVALID,
+		AR_E_TOO_MANY,
+		AR_E_INTERNAL,
+		AR_E_UNAVAILABLE,
+		AR_E_DEADLINE,
+		AR_E_CANCELLED,
+		NULL,
 	};
 	const struct ar_err_def *const *lists[] = { base, ar_core_module.errors };
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();

@@ -10,11 +10,17 @@ static int nothing(struct ar_call *call)
 }
 
 static const struct ar_field in[] = {
-	AR_FIELD_FREE("id", AR_F_TEXT),	    AR_FIELD_FREE("bucket", AR_F_TEXT),
-	AR_FIELD_FREE("key", AR_F_TEXT),    AR_FIELD_FREE("name", AR_F_TEXT), { 0 },
+	AR_FIELD_FREE("id", AR_F_TEXT),
+	AR_FIELD_FREE("bucket", AR_F_TEXT),
+	AR_FIELD_FREE("key", AR_F_TEXT),
+	AR_FIELD_FREE("name", AR_F_TEXT),
+	{ 0 },
 };
 
-#define ROW(name_, route_, ...) { name_, route_, "-", .in = in, .run = nothing, __VA_ARGS__ }
+#define ROW(name_, route_, ...)                                                                    \
+	{                                                                                          \
+		name_, route_, "-", .in = in, .run = nothing, __VA_ARGS__                          \
+	}
 static const struct ar_action actions[] = {
 	ROW("users", "GET /users"),
 	ROW("create", "POST /users"),
@@ -117,7 +123,7 @@ static void refuses(void **state)
 		{ "GET", "/users/%zz", AR_E_MALFORMED },
 		{ "GET", "/users/a%00b", AR_E_MALFORMED },
 		{ "GET", "/users/%C0%AE%C0%AE", AR_E_MALFORMED }, /* overlong */
-		{ "GET", "/users/%ED%A0%80", AR_E_MALFORMED },	  /* a surrogate */
+		{ "GET", "/users/%ED%A0%80", AR_E_MALFORMED },    /* a surrogate */
 		{ "GET", "/users/%FF", AR_E_MALFORMED },
 		{ "GET", "/users/..", AR_E_MALFORMED },
 		{ "GET", "/users/%2e%2E", AR_E_MALFORMED },
@@ -178,12 +184,12 @@ static void long_paths(void **state)
 	char path[9000];
 
 	memset(path, '/', sizeof(path));
-	assert_fails(ar_route_match(pool, AR_STR("GET"), ar_str_n(path, 8000), AR_ROUTES_API,
-				    &match),
-		     AR_E_NOT_FOUND);
-	assert_fails(ar_route_match(pool, AR_STR("GET"), ar_str_n(path, 9000), AR_ROUTES_API,
-				    &match),
-		     AR_E_MALFORMED);
+	assert_fails(
+		ar_route_match(pool, AR_STR("GET"), ar_str_n(path, 8000), AR_ROUTES_API, &match),
+		AR_E_NOT_FOUND);
+	assert_fails(
+		ar_route_match(pool, AR_STR("GET"), ar_str_n(path, 9000), AR_ROUTES_API, &match),
+		AR_E_MALFORMED);
 	for (size_t i = 0; i < 4000; i += 2)
 		memcpy(path + i, "/a", 2);
 	memcpy(path, "/buckets/b/objects", 18);
@@ -203,8 +209,8 @@ static void find_by_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(finds),      cmocka_unit_test(refuses),
-		cmocka_unit_test(allow),      cmocka_unit_test(long_paths),
+		cmocka_unit_test(finds),        cmocka_unit_test(refuses),
+		cmocka_unit_test(allow),        cmocka_unit_test(long_paths),
 		cmocka_unit_test(find_by_name),
 	};
 

@@ -8,7 +8,8 @@
 #include "tests/harness/house.h"
 
 static const struct ar_migration thing_migrations[] = {
-	{ "0001_thing", "CREATE TABLE thing (n BIGINT NOT NULL)", "CREATE TABLE thing (n BIGINT NOT NULL)" },
+	{ "0001_thing", "CREATE TABLE thing (n BIGINT NOT NULL)",
+	  "CREATE TABLE thing (n BIGINT NOT NULL)" },
 	{ 0 },
 };
 static const struct ar_migration_set sets[] = { { "tenant", ar_setting_migrations },
@@ -27,10 +28,19 @@ static const struct ar_migration_set sets[] = { { "tenant", ar_setting_migration
 
 static void names(void **state)
 {
-	static const char *const good[] = { "a", "demo", "a-b", "0", "x1",
-					    "aaaaaaaaaabbbbbbbbbbccccccccccddddddddd" };
-	static const char *const bad[] = { "",	   "-a",   "A",	   "a_b", "a.b", "..", "a/b",
-					   "\xe4", "a b",  "demo\n",
+	static const char *const good[] = {
+		"a", "demo", "a-b", "0", "x1", "aaaaaaaaaabbbbbbbbbbccccccccccddddddddd"
+	};
+	static const char *const bad[] = { "",
+					   "-a",
+					   "A",
+					   "a_b",
+					   "a.b",
+					   "..",
+					   "a/b",
+					   "\xe4",
+					   "a b",
+					   "demo\n",
 					   "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd" };
 
 	for (size_t i = 0; i < AR_COUNT(good); i++)
@@ -100,7 +110,8 @@ BODY(created_filled_deleted)
 
 	assert_ok(ar_tenant_delete(AR_STR("acme")));
 	assert_fails(ar_tenant_acquire(AR_STR("acme"), &tenant), AR_E_TENANT_UNKNOWN);
-	assert_ok(ar_tenant_create(AR_STR("acme"), NULL, NULL)); /* the name is free again, and empty */
+	assert_ok(ar_tenant_create(AR_STR("acme"), NULL,
+				   NULL)); /* the name is free again, and empty */
 	assert_ok(ar_tenant_acquire(AR_STR("acme"), &tenant));
 	assert_int_equal(sum_things(tenant), 0);
 	ar_tenant_release(tenant);
