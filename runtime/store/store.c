@@ -233,10 +233,20 @@ static AR_YIELDS int db_open(struct ar_store_loop_core *here, struct ar_str name
 	}
 	db->state = DB_OPEN;
 	ar_cond_broadcast(&db->opened);
-	if (ar_map_count(here->dbs) > (size_t)store->options.open_max)
-		ar_cond_signal(&here->sweep);
 	*ret = db;
 	return 0;
+}
+
+/* Room for one more, where that can be had: who opens pays, so that opening cannot outrun it. */
+static AR_YIELDS bool close_oldest(struct ar_store_loop_core *here)
+{
+	struct ar_db *db = here->idle_first;
+
+	if (db == NULL || ar_map_count(here->dbs) < (size_t)here->pub.store->options.open_max)
+		return false;
+	idle_remove(here, db);
+	db_close(here, db);
+	return true;
 }
 
 int ar_db_acquire(struct ar_store *store, struct ar_str name, struct ar_db **ret)
@@ -245,17 +255,22 @@ int ar_db_acquire(struct ar_store *store, struct ar_str name, struct ar_db **ret
 	struct ar_db *db;
 
 	assert(here != NULL && here->pub.store == store && name_valid(name));
-	while ((db = ar_map_get(here->dbs, name)) != NULL) {
-		if (db->state == DB_OPEN) {
-			if (db->refs++ == 0)
-				idle_remove(here, db);
-			*ret = db;
-			return 0;
+	for (;;) {
+		db = ar_map_get(here->dbs, name);
+		if (db == NULL) {
+			if (close_oldest(here))
+				continue; /* it may have been opened meanwhile */
+			return db_open(here, name, ret);
 		}
+		if (db->state == DB_OPEN)
+			break;
 		if (ar_cond_wait(&db->opened) != 0)
 			return -1;
 	}
-	return db_open(here, name, ret);
+	if (db->refs++ == 0)
+		idle_remove(here, db);
+	*ret = db;
+	return 0;
 }
 
 void ar_db_release(struct ar_db *db)
