@@ -34,15 +34,15 @@ struct ar_http {
 };
 
 struct ar_server_options {
-	struct ar_str host;      /* "127.0.0.1"; "::" for all */
-	int port;                /* 0: any free one */
-	int loops;               /* event loop threads; 0: one per core */
-	size_t body_max;         /* default 16 MiB; larger: 413 */
-	int64_t deadline_ms;     /* of a request's fiber, default 30,000; routes narrow or widen it */
-	int64_t idle_ms;         /* keep-alive idle, default 60,000 */
-	int64_t send_stall_ms;   /* a reader that takes nothing for so long is closed, default 20,000 */
-	int64_t header_ms;       /* time to send the whole request head and body, default 10,000/30,000 */
-	int connections_max;     /* per process, default 10,000 */
+	struct ar_str host;    /* "127.0.0.1"; "::" for all */
+	int port;              /* 0: any free one */
+	int loops;             /* event loop threads; 0: one per core */
+	size_t body_max;       /* default 16 MiB; larger: 413 */
+	int64_t deadline_ms;   /* of a request's fiber, default 30,000; routes narrow or widen it */
+	int64_t idle_ms;       /* keep-alive idle, default 60,000 */
+	int64_t send_stall_ms; /* a reader that takes nothing for so long is closed, default 20,000 */
+	int64_t header_ms; /* time to send the whole request head and body, default 10,000/30,000 */
+	int connections_max;                  /* per process, default 10,000 */
 	void (*handle)(struct ar_http *http); /* AR_YIELDS; replies exactly once */
 	/* Run on each loop's thread in a fiber, when the loop has started and before it ends. */
 	int (*loop_start)(int index);
@@ -77,7 +77,8 @@ typedef void ar_http_refuse_fn(struct ar_pool *pool, int status, const char *slu
 void ar_server_set_refuse(ar_http_refuse_fn *fn);
 
 struct ar_server_stats {
-	uint64_t connections, connections_open, requests, requests_open, refused, resets, bytes_in, bytes_out;
+	uint64_t connections, connections_open, requests, requests_open, refused, resets, bytes_in,
+		bytes_out;
 };
 void ar_server_stats(struct ar_server *server, struct ar_server_stats *ret); /* any thread */
 

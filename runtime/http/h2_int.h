@@ -1,0 +1,34 @@
+/*
+ * h2_int.h - what h2.c (requests and replies) and h2_guard.c (frames) share.
+ */
+#ifndef AR_H2_INT_H
+#define AR_H2_INT_H
+
+#include "http/server_int.h"
+
+#define H2_OPEN_MAX 128 /* h2o allows 100 streams at once */
+
+struct open_stream { /* its body has not ended */
+	uint32_t id;
+	int64_t since_ms;
+	size_t bytes;          /* that came, charged to the server */
+	size_t nheaders;       /* without trailers; 0 while none came */
+	bool seen, ended;      /* seen: its declared length was looked at */
+	bool told;             /* the client knows that it may stop */
+	struct h1_refusal why; /* slug: it was cut off */
+};
+
+struct h2_conn {
+	h2o_socket_cb on_read; /* h2o's */
+	struct h2_watch watch;
+	struct open_stream open[H2_OPEN_MAX];
+	int nopen;
+	int early; /* requests that ended before their reply, in the input fed last */
+	bool preface_seen, draining, calmed;
+	uint32_t last_stream; /* when draining: the last that will be served */
+};
+
+/* A request is about to run. Sets why->slug when it must be refused; *nheaders without trailers. */
+void h2_request(struct conn *c, uint32_t stream, size_t *nheaders, struct h1_refusal *why);
+
+#endif
