@@ -10,8 +10,8 @@
 const char *ar_expr_type_name(enum ar_expr_type type)
 {
 	static const char *const names[] = {
-		[AR_X_NULL] = "null",	  [AR_X_BOOL] = "bool", [AR_X_INT] = "int",
-		[AR_X_FLOAT] = "float",	  [AR_X_TEXT] = "text", [AR_X_DATE] = "date",
+		[AR_X_NULL] = "null",         [AR_X_BOOL] = "bool",         [AR_X_INT] = "int",
+		[AR_X_FLOAT] = "float",       [AR_X_TEXT] = "text",         [AR_X_DATE] = "date",
 		[AR_X_DATETIME] = "datetime", [AR_X_DURATION] = "duration", [AR_X_JSON] = "json",
 	};
 
@@ -78,7 +78,8 @@ static int check_path(struct ar_expr *expr, struct node *node, const struct ar_e
 	node->used = field->used;
 	node->type = field->type;
 	node->row = field->sql != NULL;
-	if (node->used < node->nparts && (field->type != AR_X_JSON || (node->row && !members_ok(node))))
+	if (node->used < node->nparts &&
+	    (field->type != AR_X_JSON || (node->row && !members_ok(node))))
 		return fail_name(AR_E_EXPR_FIELD, expr, node, path_text(expr, node));
 	return 0;
 }
@@ -91,7 +92,7 @@ static bool params_ok(const struct ar_json *value)
 		return true;
 	if (value->count > AR_EXPR_NODES_MAX)
 		return false;
-	ar_json_each(m, value)
+	ar_json_each (m, value)
 		if (m->type == AR_ARRAY || m->type == AR_OBJECT)
 			return false;
 	return true;
@@ -100,7 +101,7 @@ static bool params_ok(const struct ar_json *value)
 static int check_param(struct ar_expr *expr, struct node *node, const struct ar_expr_names *names)
 {
 	static const enum ar_expr_type types[] = {
-		[AR_NULL] = AR_X_NULL,	 [AR_BOOL] = AR_X_BOOL,	  [AR_INT] = AR_X_INT,
+		[AR_NULL] = AR_X_NULL,   [AR_BOOL] = AR_X_BOOL,   [AR_INT] = AR_X_INT,
 		[AR_FLOAT] = AR_X_FLOAT, [AR_STRING] = AR_X_TEXT, [AR_ARRAY] = AR_X_JSON,
 	};
 	const struct ar_json *value =
@@ -144,8 +145,9 @@ static int check_call(struct ar_expr *expr, struct node *node)
 	if (node->nkids < node->func->min || node->nkids > node->func->max) {
 		const char *expected = ar_printf(expr->pool, "%zu", node->func->min);
 
-		return ar_fail(AR_E_EXPR_TYPE, "position", expr_position(expr, node->at), "expected",
-			       expected, "found", ar_printf(expr->pool, "%zu", node->nkids));
+		return ar_fail(AR_E_EXPR_TYPE, "position", expr_position(expr, node->at),
+			       "expected", expected, "found",
+			       ar_printf(expr->pool, "%zu", node->nkids));
 	}
 	return node->func->check(expr, node);
 }

@@ -184,8 +184,8 @@ static void arith_datetime(struct eval *eval, const struct node *node, const str
 
 	if (!value_ms(time_first ? a : b, &ms) || duration->type != AR_INT)
 		return;
-	if (node->op == OP_ADD ? __builtin_add_overflow(ms, duration->i, &sum) :
-				 __builtin_sub_overflow(ms, duration->i, &sum))
+	if (node->op == OP_ADD ? __builtin_add_overflow(ms, duration->i, &sum)
+			       : __builtin_sub_overflow(ms, duration->i, &sum))
 		return;
 	value_time(eval->pool, sum, ret);
 }

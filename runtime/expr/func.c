@@ -25,10 +25,10 @@ static int emit(struct gen *gen, const struct node *node, const char *sqlite, co
 	return 0;
 }
 
-#define EMIT(name, sqlite, postgres) \
-	static int name(struct gen *gen, const struct node *node) \
-	{ \
-		return emit(gen, node, sqlite, postgres); \
+#define EMIT(name, sqlite, postgres)                                                               \
+	static int name(struct gen *gen, const struct node *node)                                  \
+	{                                                                                          \
+		return emit(gen, node, sqlite, postgres);                                          \
 	}
 
 /* ---- texts ---- */
@@ -96,7 +96,7 @@ static int ends_eval(struct eval *eval, const struct node *node, struct ar_json 
 	*ret = AR_J_BOOL(ar_str_ends(args[0].s, args[1].s));
 	return 0;
 }
-#define ENDS \
+#define ENDS                                                                                       \
 	"(SELECT length(q.a) >= length(q.b) AND substr(q.a, length(q.a) - length(q.b) + 1) = q.b " \
 	"FROM (SELECT %1 AS a, %2 AS b) AS q)"
 EMIT(ends_sql, ENDS, ENDS)
@@ -200,9 +200,9 @@ static int if_sql(struct gen *gen, const struct node *node)
 	if (gen_test(gen, node->kids[0], true, NULL) != 0)
 		return -1;
 	return emit(gen, node, " THEN %2 ELSE ", " THEN %2 ELSE ") != 0 ||
-			       gen_kid(gen, node, 2) != 0 ?
-		       -1 :
-		       (ar_sql_add(gen->sql, " END)"), 0);
+			       gen_kid(gen, node, 2) != 0
+		       ? -1
+		       : (ar_sql_add(gen->sql, " END)"), 0);
 }
 
 static int has_check(struct ar_expr *expr, struct node *node)
@@ -263,11 +263,12 @@ static int abs_eval(struct eval *eval, const struct node *node, struct ar_json *
 
 static int abs_sql(struct gen *gen, const struct node *node)
 {
-	static const char guarded[] = "(SELECT CASE WHEN q.a > -9223372036854775808 THEN abs(q.a) END "
-				      "FROM (SELECT %1 AS a) AS q)";
+	static const char guarded[] =
+		"(SELECT CASE WHEN q.a > -9223372036854775808 THEN abs(q.a) END "
+		"FROM (SELECT %1 AS a) AS q)";
 
-	return node->type == AR_X_FLOAT ? emit(gen, node, "abs(%1)", "abs(%1)") :
-					  emit(gen, node, guarded, guarded);
+	return node->type == AR_X_FLOAT ? emit(gen, node, "abs(%1)", "abs(%1)")
+					: emit(gen, node, guarded, guarded);
 }
 
 static int whole_check(struct ar_expr *expr, struct node *node)

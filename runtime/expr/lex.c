@@ -90,7 +90,8 @@ static const struct unit {
 	const char *name;
 	int64_t ms;
 } units[] = {
-	{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }, { "w", 604800000 },
+	{ "ms", 1 },      { "s", 1000 },     { "m", 60000 },
+	{ "h", 3600000 }, { "d", 86400000 }, { "w", 604800000 },
 };
 
 /* 1d12h: digits and units, until the name characters end. */
@@ -116,7 +117,8 @@ static int lex_duration(struct lexer *lexer, size_t start, bool negative)
 		if (ms == 0)
 			return lex_fail(lexer->text, start, "number");
 		if (!ar_str_int(ar_str_n(lexer->text.p + from, unit_at - from), &n) ||
-		    n > INT64_C(1000000000000000) / ms || total + n * ms > INT64_C(1000000000000000))
+		    n > INT64_C(1000000000000000) / ms ||
+		    total + n * ms > INT64_C(1000000000000000))
 			return lex_fail(lexer->text, start, "number-range");
 		total += n * ms;
 	}
@@ -147,8 +149,8 @@ static int lex_number_from(struct lexer *lexer, size_t start)
 			lexer->at++;
 	}
 	if (is_name_start(look(lexer, 0)))
-		return fraction ? lex_fail(lexer->text, start, "number") :
-				  lex_duration(lexer, start, negative);
+		return fraction ? lex_fail(lexer->text, start, "number")
+				: lex_duration(lexer, start, negative);
 	struct ar_str s = ar_str_n(lexer->text.p + start, lexer->at - start);
 	struct token *token = &lexer->now;
 
@@ -267,16 +269,21 @@ static const struct sign {
 	const char *text;
 	enum token_kind kind;
 	enum op op;
-} signs[] = { /* longer ones first */
-	{ "?!=", T_ANY_OP, OP_NE },  { "?>=", T_ANY_OP, OP_GE }, { "?<=", T_ANY_OP, OP_LE },
-	{ "?!~", T_ANY_OP, OP_NOT_LIKE }, { "?=", T_ANY_OP, OP_EQ }, { "?>", T_ANY_OP, OP_GT },
-	{ "?<", T_ANY_OP, OP_LT },   { "?~", T_ANY_OP, OP_LIKE }, { "&&", T_AND, 0 },
-	{ "||", T_OR, 0 },	     { "!=", T_OP, OP_NE },	  { "!~", T_OP, OP_NOT_LIKE },
-	{ ">=", T_OP, OP_GE },	     { "<=", T_OP, OP_LE },	  { "=", T_OP, OP_EQ },
-	{ ">", T_OP, OP_GT },	     { "<", T_OP, OP_LT },	  { "~", T_OP, OP_LIKE },
-	{ "+", T_OP, OP_ADD },	     { "-", T_OP, OP_SUB },	  { "*", T_OP, OP_MUL },
-	{ "/", T_OP, OP_DIV },	     { "!", T_NOT, 0 },		  { "(", T_OPEN, 0 },
-	{ ")", T_CLOSE, 0 },	     { ",", T_COMMA, 0 },
+} signs[] = {
+	/* longer ones first */
+	{ "?!=", T_ANY_OP, OP_NE }, { "?>=", T_ANY_OP, OP_GE },
+	{ "?<=", T_ANY_OP, OP_LE }, { "?!~", T_ANY_OP, OP_NOT_LIKE },
+	{ "?=", T_ANY_OP, OP_EQ },  { "?>", T_ANY_OP, OP_GT },
+	{ "?<", T_ANY_OP, OP_LT },  { "?~", T_ANY_OP, OP_LIKE },
+	{ "&&", T_AND, 0 },         { "||", T_OR, 0 },
+	{ "!=", T_OP, OP_NE },      { "!~", T_OP, OP_NOT_LIKE },
+	{ ">=", T_OP, OP_GE },      { "<=", T_OP, OP_LE },
+	{ "=", T_OP, OP_EQ },       { ">", T_OP, OP_GT },
+	{ "<", T_OP, OP_LT },       { "~", T_OP, OP_LIKE },
+	{ "+", T_OP, OP_ADD },      { "-", T_OP, OP_SUB },
+	{ "*", T_OP, OP_MUL },      { "/", T_OP, OP_DIV },
+	{ "!", T_NOT, 0 },          { "(", T_OPEN, 0 },
+	{ ")", T_CLOSE, 0 },        { ",", T_COMMA, 0 },
 };
 
 static int lex_sign(struct lexer *lexer)

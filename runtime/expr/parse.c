@@ -15,8 +15,13 @@ const struct ar_err_def AR_E_EXPR_FUNCTION[1] = { { "expr/unknown-function", 422
 const struct ar_err_def AR_E_EXPR_PARAM[1] = { { "expr/unbound", 422 } };
 const struct ar_err_def AR_E_EXPR_TYPE[1] = { { "expr/type", 422 } };
 const struct ar_err_def *const ar_expr_errors[] = {
-	AR_E_EXPR_SYNTAX,   AR_E_EXPR_LIMIT, AR_E_EXPR_FIELD,
-	AR_E_EXPR_FUNCTION, AR_E_EXPR_PARAM, AR_E_EXPR_TYPE, NULL,
+	AR_E_EXPR_SYNTAX,
+	AR_E_EXPR_LIMIT,
+	AR_E_EXPR_FIELD,
+	AR_E_EXPR_FUNCTION,
+	AR_E_EXPR_PARAM,
+	AR_E_EXPR_TYPE,
+	NULL,
 };
 
 struct parser {
@@ -258,8 +263,8 @@ static int parse_in(struct parser *p, struct node *left, struct node **ret)
 		return -1;
 	if (p->lexer.now.kind != T_OPEN) {
 		op.kind = T_ANY_OP;
-		return parse_sum(p, &right) != 0 ? -1 :
-						   node_op(p, N_COMPARE, &op, left, right, ret);
+		return parse_sum(p, &right) != 0 ? -1
+						 : node_op(p, N_COMPARE, &op, left, right, ret);
 	}
 	if (parse_list(p, &list) != 0)
 		return -1;

@@ -156,7 +156,8 @@ static int any_constants(struct gen *gen, const struct node *node, int i, struct
 	if (n > AR_EXPR_NODES_MAX)
 		return ar_fail(AR_E_EXPR_LIMIT, "what", "list", "max", "1000");
 	side->values = ar_new_n(gen->sql->pool, const struct ar_json *, n + 1);
-	for (const struct ar_json *e = v->type == AR_ARRAY ? v->first : v; side->nvalues < n; e = e->next) {
+	for (const struct ar_json *e = v->type == AR_ARRAY ? v->first : v; side->nvalues < n;
+	     e = e->next) {
 		struct ar_json *copy = ar_memdup(gen->sql->pool, e, sizeof(*e));
 
 		value_convert(node->conv[i], gen->sql->pool, copy);
@@ -190,7 +191,8 @@ static int any_against(struct gen *gen, const struct node *node, struct pair *pa
 
 	if (node->op == OP_EQ) {
 		ar_sql_add(gen->sql, "(");
-		if (gen_ref_in(gen, &pair->ref[1 - constants], side->values, side->nvalues, ret) != 0)
+		if (gen_ref_in(gen, &pair->ref[1 - constants], side->values, side->nvalues, ret) !=
+		    0)
 			return -1;
 		finish(gen, m, true, ret);
 		return 0;
@@ -224,7 +226,8 @@ static int any_against(struct gen *gen, const struct node *node, struct pair *pa
 	return 0;
 }
 
-/* A scalar without a value is an empty list: it has no element that could differ. */
+/* A scalar without a value is an empty list: it has no element that could differ. (In the positive
+ * forms NULL says the same.) */
 static int any_present(struct gen *gen, const struct any_side *side)
 {
 	ar_sql_add(gen->sql, "(");
@@ -238,12 +241,13 @@ static int any_sides(struct gen *gen, const struct node *node, struct any_side *
 		     enum ar_expr_truth *ret)
 {
 	struct pair pair = { .pattern = node->kids[1]->written };
+	bool negative = node->op == OP_NE || node->op == OP_NOT_LIKE;
 	int closing = 0;
 
 	for (int i = 0; i < 2; i++) {
 		pair.row[i] = side[i].row;
 		pair.ref[i] = side[i].ref;
-		if (side[i].row && !side[i].list && any_present(gen, &side[i]) != 0)
+		if (negative && side[i].row && !side[i].list && any_present(gen, &side[i]) != 0)
 			return -1;
 	}
 	for (int i = 0; i < 2; i++) {
@@ -257,7 +261,8 @@ static int any_sides(struct gen *gen, const struct node *node, struct any_side *
 	if (side[0].row && side[1].row) {
 		if (any_pair(gen, node, &pair, ret) != 0)
 			return -1;
-	} else if (any_against(gen, node, &pair, side[0].row ? 1 : 0, &side[side[0].row ? 1 : 0], ret))
+	} else if (any_against(gen, node, &pair, side[0].row ? 1 : 0, &side[side[0].row ? 1 : 0],
+			       ret))
 		return -1;
 	for (; closing > 0; closing--)
 		ar_sql_add(gen->sql, ")");
@@ -342,7 +347,8 @@ int gen_test(struct gen *gen, const struct node *node, bool want, enum ar_expr_t
 	case N_NOT:
 		return gen_test(gen, node->kids[0], !want, ret);
 	case N_COMPARE:
-		return node->any ? gen_any(gen, node, want, ret) : gen_compare(gen, node, want, ret);
+		return node->any ? gen_any(gen, node, want, ret)
+				 : gen_compare(gen, node, want, ret);
 	case N_IS_NULL:
 		return gen_is_null(gen, node, want);
 	default:

@@ -201,8 +201,8 @@ int gen_ref_const(struct gen *gen, enum op op, const struct ref *a, const struct
 		if (v->type != AR_STRING)
 			*ret = AR_X_NEVER;
 		else if (v->s.n > 10000 && !(pattern && value_has_wildcard(v->s)))
-			return against_long_part(gen, a,
-						 pattern ? value_unescape(gen->sql->pool, v->s) : v->s);
+			return against_long_part(
+				gen, a, pattern ? value_unescape(gen->sql->pool, v->s) : v->s);
 		else if (v->s.n > 20000)
 			return ar_fail(AR_E_EXPR_LIMIT, "what", "pattern", "max", "20000");
 		else
@@ -309,7 +309,8 @@ static int refs_int_float(struct gen *gen, enum op op, const struct ref *i, cons
 {
 	bool less = op == OP_LT || op == OP_LE;
 
-	ar_sql_add(gen->sql, "(SELECT CASE WHEN CAST(q.i AS float8) <> q.f THEN CAST(q.i AS float8)");
+	ar_sql_add(gen->sql,
+		   "(SELECT CASE WHEN CAST(q.i AS float8) <> q.f THEN CAST(q.i AS float8)");
 	ar_sql_add(gen->sql, signs[op]);
 	ar_sql_add(gen->sql, "q.f WHEN q.f >= 9223372036854775808 THEN ");
 	ar_sql_add(gen->sql, less ? "q.i IS NOT NULL" : "FALSE");

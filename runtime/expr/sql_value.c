@@ -26,12 +26,12 @@ void gen_name(struct gen *gen, int alias)
 static const char *cast_of(const struct ar_json *value, enum ar_expr_type type)
 {
 	static const char *const by_type[] = {
-		[AR_X_NULL] = "",	    [AR_X_BOOL] = "::boolean", [AR_X_INT] = "::bigint",
-		[AR_X_FLOAT] = "::float8",  [AR_X_TEXT] = "::text",    [AR_X_DATE] = "::text",
+		[AR_X_NULL] = "",           [AR_X_BOOL] = "::boolean",    [AR_X_INT] = "::bigint",
+		[AR_X_FLOAT] = "::float8",  [AR_X_TEXT] = "::text",       [AR_X_DATE] = "::text",
 		[AR_X_DATETIME] = "::text", [AR_X_DURATION] = "::bigint", [AR_X_JSON] = "::jsonb",
 	};
 	static const enum ar_expr_type by_value[] = {
-		[AR_NULL] = AR_X_NULL,	 [AR_BOOL] = AR_X_BOOL,	  [AR_INT] = AR_X_INT,
+		[AR_NULL] = AR_X_NULL,   [AR_BOOL] = AR_X_BOOL,   [AR_INT] = AR_X_INT,
 		[AR_FLOAT] = AR_X_FLOAT, [AR_STRING] = AR_X_TEXT, [AR_ARRAY] = AR_X_JSON,
 		[AR_OBJECT] = AR_X_JSON,
 	};
@@ -171,7 +171,10 @@ void gen_elements(struct gen *gen, const struct ref *list, int alias)
 }
 
 static const char *const signs[] = {
-	[OP_ADD] = " + ", [OP_SUB] = " - ", [OP_MUL] = " * ", [OP_DIV] = " / ",
+	[OP_ADD] = " + ",
+	[OP_SUB] = " - ",
+	[OP_MUL] = " * ",
+	[OP_DIV] = " / ",
 };
 
 static void formula(struct gen *gen, const char *a, enum op op, const char *b)
@@ -203,7 +206,8 @@ static int ms_moved(struct gen *gen, const struct node *node)
 	int time = node->kids[0]->type == AR_X_DURATION ? 1 : 0;
 
 	ar_sql_add(gen->sql, "(SELECT CASE WHEN ");
-	formula(gen, gen->dialect == AR_EXPR_SQLITE ? "q.a" : "CAST(q.a AS numeric)", node->op, "q.b");
+	formula(gen, gen->dialect == AR_EXPR_SQLITE ? "q.a" : "CAST(q.a AS numeric)", node->op,
+		"q.b");
 	ar_sql_add(gen->sql, " BETWEEN ");
 	gen_int(gen, TIME_MIN_MS);
 	ar_sql_add(gen->sql, " AND ");

@@ -162,9 +162,9 @@ static double as_float(const struct ar_json *v)
 static void arith_int(enum op op, int64_t a, int64_t b, struct ar_json *ret)
 {
 	int64_t v;
-	bool over = op == OP_ADD ? __builtin_add_overflow(a, b, &v) :
-		    op == OP_SUB ? __builtin_sub_overflow(a, b, &v) :
-				   __builtin_mul_overflow(a, b, &v);
+	bool over = op == OP_ADD   ? __builtin_add_overflow(a, b, &v)
+		    : op == OP_SUB ? __builtin_sub_overflow(a, b, &v)
+				   : __builtin_mul_overflow(a, b, &v);
 
 	*ret = over ? AR_J_NULL : AR_J_INT(v);
 }
@@ -182,7 +182,10 @@ void value_arith(enum op op, const struct ar_json *a, const struct ar_json *b, s
 
 	if (!value_float_ok(x) || !value_float_ok(y) || (op == OP_DIV && y == 0))
 		return;
-	*ret = AR_J_FLOAT(op == OP_ADD ? x + y : op == OP_SUB ? x - y : op == OP_MUL ? x * y : x / y);
+	*ret = AR_J_FLOAT(op == OP_ADD   ? x + y
+			  : op == OP_SUB ? x - y
+			  : op == OP_MUL ? x * y
+					 : x / y);
 }
 
 void value_time(struct ar_pool *pool, int64_t ms, struct ar_json *ret)
