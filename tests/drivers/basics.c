@@ -546,6 +546,59 @@ TEST(a_long_read_moves_off_the_loop_and_ends_at_the_deadline)
 	ar_db_release(db);
 }
 
+/* ---- the process ---- */
+
+static void slow_one(void *arg, int index)
+{
+	struct ar_db *db = rig_db(&rig, "slow");
+	struct ar_store_stats stats;
+
+	rig_count(db, "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c"
+		      " WHERE n < 200000) SELECT max(n) FROM c");
+	ar_store_stats(rig.store, &stats);
+	CHECK(stats.slow == 1 && stats.statements > 1);
+	ar_db_release(db);
+}
+
+static void slow_statements_are_logged(void **state)
+{
+	struct ar_store_options options = { .slow_ms = 20 };
+	char text[4096] = "";
+	FILE *file = tmpfile();
+
+	ar_log_level(AR_WARN);
+	ar_log_fd(fileno(file));
+	rig_start(&rig, &options);
+	rig_run(&rig, 1, slow_one, NULL);
+	rig_stop(&rig);
+	ar_log_fd(2);
+	ar_log_level(AR_ERROR);
+	rewind(file);
+	assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+	fclose(file);
+	assert_non_null(strstr(text, "slow statement"));
+	assert_non_null(strstr(text, "WITH RECURSIVE"));
+	assert_non_null(strstr(text, "basics-slow"));
+}
+
+static void bad_options_are_refused(void **state)
+{
+	struct ar_store_options options = { .url = AR_STR("mysql://x"),
+					    .data = ar_str(rig.folder) };
+	struct ar_store *store = NULL;
+
+	assert_fails(ar_store_open(&options, &store), AR_E_STORE);
+	options.url = AR_STR("sqlite:");
+	options.data = AR_STR("/nowhere/at/all");
+	assert_fails(ar_store_open(&options, &store), AR_E_STORE);
+	rig_start(&rig, NULL);
+	options.data = ar_str(rig.folder);
+	if (rig_is_sqlite(&rig)) /* the folder is another's */
+		assert_fails(ar_store_open(&options, &store), AR_E_STORE);
+	rig_stop(&rig);
+	assert_null(store);
+}
+
 static int make(void **state)
 {
 	pool = ar_pool_new();
@@ -577,6 +630,8 @@ int main(void)
 		cmocka_unit_test(hooks_follow_savepoints),
 		cmocka_unit_test(a_cancelled_unit_is_rolled_back),
 		cmocka_unit_test(a_long_read_moves_off_the_loop_and_ends_at_the_deadline),
+		cmocka_unit_test(slow_statements_are_logged),
+		cmocka_unit_test(bad_options_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, make, unmake);

@@ -20,7 +20,7 @@
 
 /* ---- the process ---- */
 
-static void on_log(void *arg, int code, const char *text)
+static void on_log(AR_UNUSED void *arg, int code, const char *text)
 {
 	char number[16];
 

@@ -256,7 +256,7 @@ void file_unref(struct file *file)
 
 /* ---- connections of the file ---- */
 
-static int on_wal(void *arg, sqlite3 *h, const char *name, int frames)
+static int on_wal(void *arg, AR_UNUSED sqlite3 *h, AR_UNUSED const char *name, int frames)
 {
 	struct file *file = arg;
 
