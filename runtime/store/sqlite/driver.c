@@ -126,6 +126,8 @@ static void sqlite_close(struct ar_store *store)
 {
 	struct sqlite_store *s = store->driver;
 
+	if (store->count.open == 0) /* else somebody kept a handle, and said so */
+		file_wait_all(s);
 	close(s->lock_fd);
 	pthread_mutex_destroy(&s->lock);
 	pthread_cond_destroy(&s->closed);

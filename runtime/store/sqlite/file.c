@@ -117,12 +117,39 @@ int file_create(struct sqlite_store *store, struct ar_str name)
 	return rc;
 }
 
-/* Nobody in this process has the file open. */
+/* Under the lock. */
+static struct file *find(struct sqlite_store *store, struct ar_str name)
+{
+	struct file *file = *bucket_of(store, name);
+
+	while (file != NULL && !ar_str_is(name, file->name))
+		file = file->next;
+	return file;
+}
+
+/* Nobody opens it any more; a commit job may be about to close it. */
+static void wait_closed(struct sqlite_store *store, struct ar_str name)
+{
+	pthread_mutex_lock(&store->lock);
+	while (find(store, name) != NULL)
+		pthread_cond_wait(&store->closed, &store->lock);
+	pthread_mutex_unlock(&store->lock);
+}
+
+void file_wait_all(struct sqlite_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	while (store->files > 0)
+		pthread_cond_wait(&store->closed, &store->lock);
+	pthread_mutex_unlock(&store->lock);
+}
+
 int file_drop(struct sqlite_store *store, struct ar_str name)
 {
 	char *path = path_of(store, name, ""), *gone = path_of(store, name, ".dropped");
 	int rc = 0;
 
+	wait_closed(store, name);
 	if (rename(path, gone) != 0)
 		rc = errno == ENOENT ? ar_fail(AR_E_NO_DATABASE)
 				     : ar_fail_why(AR_E_STORE, "drop: %s", strerror(errno));
@@ -192,22 +219,16 @@ int file_ref(struct sqlite_store *store, struct ar_str name, struct file **ret)
 	if (file_exists(store, name) != 0)
 		return -1;
 	pthread_mutex_lock(&store->lock);
-	for (;;) {
-		for (file = *bucket; file != NULL; file = file->next) {
-			if (ar_str_is(name, file->name))
-				break;
-		}
-		if (file == NULL || !file->closing)
-			break;
-		/* Its closer runs already, so this wait ends. */
+	/* Its closer runs already, so this wait ends. */
+	while ((file = find(store, name)) != NULL && file->closing)
 		pthread_cond_wait(&store->closed, &store->lock);
-	}
 	if (file != NULL) {
 		file->refs++;
 	} else {
 		file = file_new(store, name);
 		file->next = *bucket;
 		*bucket = file;
+		store->files++;
 	}
 	pthread_mutex_unlock(&store->lock);
 	*ret = file;
@@ -249,6 +270,7 @@ void file_unref(struct file *file)
 	while (*at != file)
 		at = &(*at)->next;
 	*at = file->next;
+	store->files--;
 	pthread_cond_broadcast(&store->closed);
 	pthread_mutex_unlock(&store->lock);
 	file_free(file);

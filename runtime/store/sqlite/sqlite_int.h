@@ -108,6 +108,7 @@ struct sqlite_store {
 	pthread_mutex_t lock;
 	pthread_cond_t closed;
 	struct file *buckets[1024];
+	unsigned files;
 };
 
 /* These block: call them in the offload pool. */
@@ -116,8 +117,9 @@ void file_hold(struct file *file);  /* one more reference; the caller has one. A
 void file_unref(struct file *file); /* the last one closes the writer, which checkpoints */
 int file_open_writer(struct file *file);
 int file_create(struct sqlite_store *store, struct ar_str name);
-int file_drop(struct sqlite_store *store, struct ar_str name);
-int file_spare_take(struct file *file, struct conn **ret); /* a reader for a pool thread */
+int file_drop(struct sqlite_store *store, struct ar_str name); /* waits until it is closed */
+void file_wait_all(struct sqlite_store *store);                /* until every file is closed */
+int file_spare_take(struct file *file, struct conn **ret);     /* a reader for a pool thread */
 void file_spare_give(struct file *file, struct conn *conn);
 
 /* ---- lease.c: whose turn it is to write ---- */
