@@ -19,10 +19,10 @@
 #include "store/store.h"
 
 struct ar_event {
-	int64_t seq;          /* order in the tenant's log */
-	struct ar_str id;     /* UUIDv7 */
-	struct ar_str topic;  /* "data.record.created", "auth.user.created", a tenant's own name */
-	struct ar_str key;    /* what keeps its order: a record's id; may be empty */
+	int64_t seq;         /* order in the tenant's log */
+	struct ar_str id;    /* UUIDv7 */
+	struct ar_str topic; /* "data.record.created", "auth.user.created", a tenant's own name */
+	struct ar_str key;   /* what keeps its order: a record's id; may be empty */
 	int64_t time_ms;
 	struct ar_str trace_id;
 	struct ar_json *data;
@@ -37,35 +37,46 @@ AR_YIELDS int ar_publish(struct ar_scope *scope, const char *topic, struct ar_st
 
 struct ar_delivery {
 	struct ar_pool *pool;
-	struct ar_str database;        /* the tenant's name */
+	struct ar_str database; /* the tenant's name */
 	struct ar_db *db;
 	const struct ar_event *event;
+	struct ar_scope *scope; /* of a transactional target, in its unit of work; else NULL */
 	struct ar_str subscription, target; /* names; target is what the subscription row says */
-	const struct ar_json *options; /* of the subscription */
-	int attempt;                   /* from 1 */
+	const struct ar_json *options;      /* of the subscription */
+	int attempt;                        /* from 1 */
 };
 
 /*
  * A kind of target: "function", "workflow", or one of the house's own consumers. deliver() returns
  * 0 when it is done, -1 with an error to be tried again (an error below 500 other than 408, 409,
- * 425 and 429 goes to the dead letters at once). It must be idempotent by event id.
+ * 425 and 429 goes to the dead letters at once; 499, cancelled, does not count as an attempt). A
+ * parameter "retryAfter" of the error, in seconds, is the least pause before the next attempt.
+ *
+ * By default it runs in a fiber of its own, up to 16 at a time for each subscription, and must be
+ * idempotent by event id. A transactional one touches nothing but the store, through
+ * delivery->scope, in the worker's fiber: its effects commit with the position, exactly once. It
+ * neither commits nor rolls back; when it fails, its own writes alone are undone.
  */
 struct ar_bus_target {
 	const char *kind;
-	const char *topics;   /* a built-in consumer's pattern ("auth.*"); NULL: by subscription rows */
+	const char
+		*topics; /* a built-in consumer's pattern ("auth.*"); NULL: by subscription rows */
 	AR_YIELDS int (*deliver)(struct ar_delivery *delivery);
+	bool transactional;
 };
 void ar_bus_register(const struct ar_bus_target *target); /* at start */
 
 struct ar_subscription {
 	struct ar_str name;      /* unique in the tenant */
-	struct ar_str topics;    /* "user_registered", "data.record.*", "*" */
+	struct ar_str topics;    /* "user_registered", "data.record.*", "*"; several: "a.*,b.c" */
 	struct ar_str condition; /* an expression on @event; empty: all */
 	struct ar_str kind, target;
-	struct ar_json *options; /* NULL: none */
-	int64_t max_attempts;    /* 0: 10 */
+	struct ar_json
+		*options;     /* NULL: none. "backoff": [seconds, ...]: pauses between attempts */
+	int64_t max_attempts; /* 0: 10 */
 };
-/* Inside the scope's unit of work; starts at the events that commit after it. Replaces by name. */
+/* Inside the scope's unit of work; starts at the events that commit after it. Replaces by name.
+ * AR_E_INVALID, or AR_E_EXPR_* for the condition. */
 AR_YIELDS int ar_subscribe(struct ar_scope *scope, const struct ar_subscription *subscription);
 AR_YIELDS int ar_unsubscribe(struct ar_scope *scope, struct ar_str name); /* and its deliveries */
 
@@ -77,7 +88,11 @@ struct ar_timer {
 	struct ar_str kind; /* who handles it */
 	struct ar_str data; /* JSON text, small */
 };
-/* Fires at or after due_ms, also after a restart; the handler's scope deletes it in its commit. */
+/*
+ * Fires at or after due_ms, also after a restart. fire() runs in the worker's unit of work, which has
+ * deleted the timer already: it touches only the store, and may set the same id again. When it
+ * fails, its writes are undone and the timer comes again after a pause, without end.
+ */
 struct ar_timer_kind {
 	const char *kind;
 	AR_YIELDS int (*fire)(struct ar_scope *scope, struct ar_str database,
@@ -99,9 +114,16 @@ void ar_bus_on_start(AR_YIELDS int (*resume)(struct ar_str database));
 
 /* loops: all event loops, in order; a tenant's home is chosen by its name. */
 int ar_bus_start(struct ar_store *store, struct ar_loop *const *loops, int nloops);
-/* Looks through all tenants for work left over, a few at a time, in the background. */
-AR_YIELDS void ar_bus_resume_all(void);
+/*
+ * Looks through all tenants for work left over, a few at a time. list is ar_tenant_list: names (or
+ * objects with a "name") after `after`, in order. -1: it failed, or was cancelled.
+ */
+AR_YIELDS int ar_bus_resume_all(AR_YIELDS int (*list)(struct ar_pool *pool, struct ar_str after,
+						      int limit, struct ar_json **ret));
 AR_YIELDS void ar_bus_stop(void); /* on each loop: workers end after the delivery at hand */
+/* Ends the tenant's worker and waits for it, so that its database can be dropped. Any loop. */
+AR_YIELDS void ar_bus_close(struct ar_str database);
+void ar_bus_retain(int64_t ms); /* how long events stay in the log once delivered; default 7 days */
 struct ar_loop *ar_bus_home(struct ar_str database);
 /* Runs fn(arg) in a new fiber on the tenant's home loop. Any loop. */
 void ar_bus_go_home(struct ar_str database, void (*fn)(void *arg), void *arg);
@@ -110,6 +132,7 @@ void ar_bus_wake(struct ar_str database);
 
 /* ---- looking in: for actions ---- */
 
+/* AR_E_NOT_FOUND: no such dead letter, or nobody subscribes under its name any more. */
 AR_YIELDS int ar_bus_redrive(struct ar_scope *scope, int64_t dead_letter);
 AR_YIELDS int ar_bus_forget(struct ar_scope *scope, int64_t dead_letter);
 
