@@ -7,6 +7,7 @@
 #include "auth/auth_int.h"
 
 #include "config/config.h"
+#include "http/server.h"
 
 #define AGENT_MAX 200
 

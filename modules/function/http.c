@@ -1,0 +1,143 @@
+/*
+ * http.c - an HTTP request as a Lua table, and a Lua table as an HTTP reply.
+ *
+ * Bodies that say they are JSON are read as JSON; other texts stay texts; bytes that are no UTF-8
+ * are refused. What a function sets in the reply's headers is checked: names that belong to the
+ * server, and values that would end a line, are an error of the function.
+ */
+#include "function/function_int.h"
+
+#include "http/server.h"
+
+#define HEADERS_MAX 12
+
+static struct ar_json *headers_of(struct ar_pool *pool, const struct ar_http *http)
+{
+	struct ar_json *headers = ar_json_new(pool, AR_OBJECT);
+
+	for (size_t i = 0; i < http->nheaders; i++) {
+		const struct ar_header *h = &http->headers[i];
+
+		/* What proves who the caller is stays with the platform. */
+		if (ar_str_is(h->name, "authorization") || ar_str_is(h->name, "cookie") ||
+		    ar_str_is(h->name, "idempotency-key"))
+			continue;
+		if (ar_utf8_valid(h->value) && memchr(h->value.p, 0, h->value.n) == NULL)
+			ar_json_set(headers, h->name, ar_json_str(pool, h->value));
+	}
+	return headers;
+}
+
+static int body_of(struct ar_call *call, struct ar_json **ret)
+{
+	struct ar_str type = ar_http_header(call->http, "content-type");
+	struct ar_str kind = ar_str_trim(ar_str_cut(&type, ';'));
+
+	*ret = ar_json_new(call->pool, AR_NULL);
+	if (call->body.n == 0)
+		return 0;
+	if (ar_str_caseeq(kind, AR_STR("application/json")) || ar_str_ends(kind, AR_STR("+json")))
+		return ar_json_parse(call->pool, call->body, &ar_json_limits_default, ret);
+	if (!ar_utf8_valid(call->body) || memchr(call->body.p, 0, call->body.n) != NULL)
+		return ar_fail(AR_E_MALFORMED, "reason", "a function takes JSON or text");
+	*ret = ar_json_str(call->pool, call->body);
+	return 0;
+}
+
+int function_http_input(struct ar_call *call, struct ar_json **ret)
+{
+	struct ar_pool *pool = call->pool;
+	struct ar_json *input = ar_json_new(pool, AR_OBJECT), *body, *query;
+
+	if (body_of(call, &body) != 0 || ar_http_query(pool, call->http->query, &query) != 0)
+		return -1;
+	ar_json_set(input, AR_STR("method"), ar_json_str(pool, call->http->method));
+	ar_json_set(input, AR_STR("path"),
+		    ar_json_str(pool, ar_strf(pool, "/%.*s", AR_FMT(call->subpath))));
+	ar_json_set(input, AR_STR("query"), query);
+	ar_json_set(input, AR_STR("headers"), headers_of(pool, call->http));
+	ar_json_set(input, AR_STR("body"), body);
+	*ret = input;
+	return 0;
+}
+
+/* {status, headers, body} and nothing else, with a status */
+static bool is_reply(const struct ar_json *output)
+{
+	const struct ar_json *status;
+
+	if (output->type != AR_OBJECT)
+		return false;
+	status = ar_json_get(output, "status");
+	if (status == NULL || status->type != AR_INT)
+		return false;
+	ar_json_each(m, output)
+		if (!ar_str_is(m->key, "status") && !ar_str_is(m->key, "headers") &&
+		    !ar_str_is(m->key, "body"))
+			return false;
+	return true;
+}
+
+static bool header_allowed(struct ar_str name, struct ar_str value)
+{
+	static const char *const own[] = { "connection",        "content-length", "date",
+					   "server",            "set-cookie",     "trailer",
+					   "transfer-encoding", "upgrade",        "x-request-id",
+					   "traceparent",       "keep-alive" };
+
+	if (name.n == 0 || name.n > 64 || value.n > 4096)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-", name.p[i]) == NULL)
+			return false;
+	for (size_t i = 0; i < value.n; i++)
+		if ((unsigned char)value.p[i] < ' ' || value.p[i] == 127)
+			return false;
+	for (size_t i = 0; i < AR_COUNT(own); i++)
+		if (ar_str_is(name, own[i]))
+			return false;
+	return true;
+}
+
+static int headers_reply(struct ar_call *call, const struct ar_json *headers, struct ar_str *type)
+{
+	if (headers == NULL)
+		return 0;
+	if (headers->type != AR_OBJECT || headers->count > HEADERS_MAX)
+		return ar_fail(FUNCTION_E_REPLY, "reason", "headers");
+	ar_json_each(h, headers) {
+		struct ar_str name = ar_str_lower(call->pool, h->key);
+
+		if (h->type != AR_STRING || !header_allowed(name, h->s))
+			return ar_fail(FUNCTION_E_REPLY, "reason", ar_strz(call->pool, h->key));
+		if (ar_str_is(name, "content-type"))
+			*type = h->s;
+		else
+			ar_reply_header(call, ar_strz(call->pool, name), h->s);
+	}
+	return 0;
+}
+
+int function_http_reply(struct ar_call *call, struct ar_json *output)
+{
+	struct ar_str type = AR_STR_NONE;
+	struct ar_json *body;
+	int64_t status;
+
+	if (!is_reply(output)) {
+		return ar_reply_value(call, output);
+	}
+	status = ar_json_number(output, "status", 200);
+	if (status < 200 || status > 599)
+		return ar_fail(FUNCTION_E_REPLY, "reason", "status");
+	if (headers_reply(call, ar_json_get(output, "headers"), &type) != 0)
+		return -1;
+	body = ar_json_get(output, "body");
+	call->reply.status = (int)status;
+	if (body == NULL || body->type == AR_NULL)
+		return ar_reply_none(call);
+	if (body->type == AR_STRING)
+		return ar_reply_bytes(call, type.n > 0 ? type : AR_STR("text/plain; charset=utf-8"),
+				      body->s);
+	return ar_reply_value(call, body);
+}
