@@ -44,12 +44,36 @@ static int body_of(struct ar_call *call, struct ar_json **ret)
 	return 0;
 }
 
+/* A name given twice has a list of values. */
+static int query_of(struct ar_pool *pool, struct ar_str text, struct ar_json **ret)
+{
+	struct ar_json *query = ar_json_new(pool, AR_OBJECT), *before, *list;
+	struct ar_str name, value;
+	int more;
+
+	*ret = query;
+	while ((more = ar_query_next(pool, &text, &name, &value)) == 1) {
+		before = ar_json_get_str(query, name);
+		if (before == NULL) {
+			ar_json_set(query, name, ar_json_str(pool, value));
+		} else if (before->type == AR_ARRAY) {
+			ar_json_add(before, ar_json_str(pool, value));
+		} else {
+			list = ar_json_new(pool, AR_ARRAY);
+			ar_json_add(list, ar_json_str(pool, before->s));
+			ar_json_add(list, ar_json_str(pool, value));
+			ar_json_set(query, name, list);
+		}
+	}
+	return more;
+}
+
 int function_http_input(struct ar_call *call, struct ar_json **ret)
 {
 	struct ar_pool *pool = call->pool;
 	struct ar_json *input = ar_json_new(pool, AR_OBJECT), *body, *query;
 
-	if (body_of(call, &body) != 0 || ar_http_query(pool, call->http->query, &query) != 0)
+	if (body_of(call, &body) != 0 || query_of(pool, call->http->query, &query) != 0)
 		return -1;
 	ar_json_set(input, AR_STR("method"), ar_json_str(pool, call->http->method));
 	ar_json_set(input, AR_STR("path"),

@@ -252,6 +252,9 @@ struct ar_rest {
  * AR_E_MALFORMED, AR_E_MEDIA_TYPE, AR_E_TOO_LARGE, AR_E_INVALID.
  */
 int ar_rest_input(struct ar_call *call, const struct ar_rest *rest);
+/* Takes the next parameter off a query string, decoded: 1, 0 at its end, -1 with AR_E_MALFORMED. */
+int ar_query_next(struct ar_pool *pool, struct ar_str *rest, struct ar_str *ret_name,
+		  struct ar_str *ret_value);
 
 /* ---- problem+json ---- */
 

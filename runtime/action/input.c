@@ -56,25 +56,33 @@ static bool takes_query(const struct ar_action *action, const struct ar_rest *re
 			ar_str_is(rest->method, "DELETE"));
 }
 
-static int read_query(struct ar_call *call, const struct ar_rest *rest)
+int ar_query_next(struct ar_pool *pool, struct ar_str *rest, struct ar_str *ret_name,
+		  struct ar_str *ret_value)
 {
-	struct ar_str left = rest->query;
-	int count = 0;
-
-	if (left.n == 0)
-		return 0;
-	while (left.p != NULL) {
-		struct ar_str value = ar_str_cut(&left, '&'), name = ar_str_cut(&value, '=');
-		bool ignore;
+	while (rest->n > 0) {
+		struct ar_str value = ar_str_cut(rest, '&'), name = ar_str_cut(&value, '=');
 
 		if (name.n == 0 && value.n == 0)
 			continue;
+		if (percent_decode(pool, name, true, ret_name) != 0 ||
+		    percent_decode(pool, value, true, ret_value) != 0)
+			return -1;
+		return 1;
+	}
+	return 0;
+}
+
+static int read_query(struct ar_call *call, const struct ar_rest *rest)
+{
+	struct ar_str left = rest->query, name, value;
+	int count = 0, more;
+
+	while ((more = ar_query_next(call->pool, &left, &name, &value)) == 1) {
+		bool ignore;
+
 		if (++count > QUERY_MAX)
 			return ar_fail(AR_E_MALFORMED, "what", "query", "reason",
 				       "too many parameters");
-		if (percent_decode(call->pool, name, true, &name) != 0 ||
-		    percent_decode(call->pool, value, true, &value) != 0)
-			return -1;
 		if (!takes_query(call->action, rest, name, &ignore)) {
 			if (ignore)
 				continue;
@@ -84,7 +92,7 @@ static int read_query(struct ar_call *call, const struct ar_rest *rest)
 		if (put_text(call, name, value) != 0)
 			return -1;
 	}
-	return 0;
+	return more;
 }
 
 /* application/json, or any type that ends in +json, in UTF-8. */
