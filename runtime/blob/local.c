@@ -1,0 +1,302 @@
+/*
+ * local.c - blobs as local files: data/blobs/TENANT/aa/ID, where aa is the end of the id.
+ *
+ * Written as ID.tmp, synced, renamed, and the folder synced. Ids are checked to be UUIDs before they
+ * become a path.
+ */
+#include "blob/blob.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const struct ar_err_def AR_E_BLOB_MISSING[1] = { { "blob/missing", 500 } };
+const struct ar_err_def AR_E_BLOB_FULL[1] = { { "blob/full", 507 } };
+
+static char root[3072];
+
+struct path {
+	char tenant[3200], folder[3216], file[3280], temporary[3284];
+};
+
+static void path_make(struct path *path, struct ar_str tenant, struct ar_str id)
+{
+	snprintf(path->tenant, sizeof(path->tenant), "%s/%.*s", root, AR_FMT(tenant));
+	snprintf(path->folder, sizeof(path->folder), "%s/%.2s", path->tenant, id.p + id.n - 2);
+	snprintf(path->file, sizeof(path->file), "%s/%.*s", path->folder, AR_FMT(id));
+	snprintf(path->temporary, sizeof(path->temporary), "%s.tmp", path->file);
+}
+
+static int fail_errno(const char *path)
+{
+	int error = errno;
+
+	if (error == ENOSPC || error == EDQUOT)
+		return ar_fail(AR_E_BLOB_FULL);
+	if (error == ENOENT)
+		return ar_fail_why(AR_E_BLOB_MISSING, "%s: %s", path, strerror(error));
+	return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", path, strerror(error));
+}
+
+static int folder_make(const char *path)
+{
+	return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : fail_errno(path);
+}
+
+int ar_blob_init(struct ar_str folder)
+{
+	if (folder.n >= sizeof(root))
+		return ar_fail(AR_E_INVALID);
+	snprintf(root, sizeof(root), "%.*s", AR_FMT(folder));
+	return folder_make(root);
+}
+
+/* ---- put ---- */
+
+struct put {
+	struct ar_str tenant, id, bytes;
+	unsigned char digest[AR_SHA256_LEN];
+};
+
+static int write_all(int fd, struct ar_str bytes)
+{
+	while (bytes.n > 0) {
+		ssize_t n = write(fd, bytes.p, AR_MIN(bytes.n, (size_t)1 << 20));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		bytes = ar_str_n(bytes.p + n, bytes.n - (size_t)n);
+	}
+	return 0;
+}
+
+static int folder_sync(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
+
+	if (fd < 0)
+		return -1;
+	failed = fsync(fd);
+	close(fd);
+	return failed;
+}
+
+static int file_write(const struct path *path, struct ar_str bytes)
+{
+	int fd = open(path->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -1;
+	if (write_all(fd, bytes) != 0 || fsync(fd) != 0) {
+		int error = errno;
+
+		close(fd);
+		unlink(path->temporary);
+		errno = error;
+		return -1;
+	}
+	if (close(fd) != 0 || rename(path->temporary, path->file) != 0)
+		return -1;
+	return folder_sync(path->folder);
+}
+
+static int put_run(void *arg)
+{
+	struct put *put = arg;
+	struct path path;
+
+	path_make(&path, put->tenant, put->id);
+	ar_sha256(put->bytes.p, put->bytes.n, put->digest);
+	if (folder_make(path.tenant) != 0 || folder_make(path.folder) != 0)
+		return -1;
+	return file_write(&path, put->bytes) == 0 ? 0 : fail_errno(path.file);
+}
+
+AR_YIELDS int ar_blob_put(struct ar_pool *pool, struct ar_str tenant, struct ar_str bytes,
+			  struct ar_blob *ret)
+{
+	struct put put = { .tenant = tenant, .id = ar_id(pool), .bytes = bytes };
+
+	if (ar_offload(AR_OFFLOAD_IO, put_run, &put) != 0)
+		return -1;
+	ret->id = put.id;
+	ret->sha256 = ar_hex(pool, put.digest, sizeof(put.digest));
+	ret->size = (int64_t)bytes.n;
+	return 0;
+}
+
+/* ---- open, delete ---- */
+
+struct one {
+	struct ar_str tenant, id;
+	int fd;
+};
+
+static int open_run(void *arg)
+{
+	struct one *one = arg;
+	struct path path;
+
+	path_make(&path, one->tenant, one->id);
+	one->fd = open(path.file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return one->fd >= 0 ? 0 : fail_errno(path.file);
+}
+
+AR_YIELDS int ar_blob_open(struct ar_str tenant, struct ar_str id, int *ret_fd)
+{
+	struct one one = { .tenant = tenant, .id = id };
+
+	if (!ar_id_valid(id))
+		return ar_fail_why(AR_E_BLOB_MISSING, "not a blob's id");
+	if (ar_offload(AR_OFFLOAD_IO, open_run, &one) != 0)
+		return -1;
+	*ret_fd = one.fd;
+	return 0;
+}
+
+static int delete_run(void *arg)
+{
+	struct one *one = arg;
+	struct path path;
+
+	path_make(&path, one->tenant, one->id);
+	return unlink(path.file) == 0 || errno == ENOENT ? 0 : fail_errno(path.file);
+}
+
+AR_YIELDS int ar_blob_delete(struct ar_str tenant, struct ar_str id)
+{
+	struct one one = { .tenant = tenant, .id = id };
+
+	if (!ar_id_valid(id))
+		return 0;
+	return ar_offload(AR_OFFLOAD_IO, delete_run, &one);
+}
+
+static void delete_later_run(void *arg)
+{
+	struct one *one = arg;
+
+	if (delete_run(one) != 0)
+		ar_err_clear();
+	ar_heap_free((char *)one->tenant.p);
+	ar_heap_free((char *)one->id.p);
+	ar_heap_free(one);
+}
+
+void ar_blob_delete_later(struct ar_str tenant, struct ar_str id)
+{
+	struct one *one;
+
+	if (!ar_id_valid(id))
+		return;
+	one = ar_heap_new(struct one);
+	one->tenant = ar_str(ar_heap_strz(tenant));
+	one->id = ar_str(ar_heap_strz(id));
+	if (ar_offload_post(AR_OFFLOAD_IO, delete_later_run, NULL, NULL, one) != 0)
+		delete_later_run(one);
+}
+
+/* ---- the whole folder ---- */
+
+struct listing {
+	struct ar_pool *pool;
+	struct ar_str tenant;
+	int64_t before_s; /* modified before this */
+	bool all;         /* delete everything, the folders too */
+	struct found {
+		struct ar_str id;
+		struct found *next;
+	} *found;
+};
+
+static bool is_old(const struct listing *list, const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) == 0 && st.st_mtime < list->before_s;
+}
+
+static void entry_look(struct listing *list, const char *folder, const char *name)
+{
+	struct ar_str id = ar_str(name);
+	struct found *found;
+	char file[3600];
+
+	snprintf(file, sizeof(file), "%s/%s", folder, name);
+	if (list->all || (ar_str_ends(id, AR_STR(".tmp")) && is_old(list, file))) {
+		unlink(file);
+		return;
+	}
+	if (!ar_id_valid(id) || !is_old(list, file))
+		return;
+	found = ar_new(list->pool, struct found);
+	found->id = ar_str_dup(list->pool, id);
+	found->next = list->found;
+	list->found = found;
+}
+
+static void folder_look(struct listing *list, const char *folder)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			entry_look(list, folder, entry->d_name);
+	closedir(dir);
+	if (list->all)
+		rmdir(folder);
+}
+
+static int listing_run(void *arg)
+{
+	struct listing *list = arg;
+	char top[3200], folder[3216];
+
+	snprintf(top, sizeof(top), "%s/%.*s", root, AR_FMT(list->tenant));
+	for (int i = 0; i < 256; i++) {
+		snprintf(folder, sizeof(folder), "%s/%02x", top, (unsigned)i);
+		folder_look(list, folder);
+	}
+	if (list->all)
+		rmdir(top);
+	return 0;
+}
+
+AR_YIELDS int ar_blob_drop(struct ar_str tenant)
+{
+	struct listing list = { .tenant = tenant, .all = true };
+
+	return ar_offload(AR_OFFLOAD_IO, listing_run, &list);
+}
+
+AR_YIELDS int ar_blob_sweep(struct ar_pool *pool, struct ar_str tenant, int64_t age_ms,
+			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret), void *arg,
+			    int64_t *ret_deleted)
+{
+	struct listing list = { .pool = pool, .tenant = tenant,
+				.before_s = (ar_now_ms() - age_ms) / 1000 };
+	int64_t deleted = 0;
+	bool is_known;
+
+	if (ar_offload(AR_OFFLOAD_IO, listing_run, &list) != 0)
+		return -1;
+	for (struct found *f = list.found; f != NULL; f = f->next) {
+		if (known(arg, f->id, &is_known) != 0)
+			return -1;
+		if (is_known)
+			continue;
+		if (ar_blob_delete(tenant, f->id) != 0)
+			return -1;
+		deleted++;
+	}
+	*ret_deleted = deleted;
+	return 0;
+}
