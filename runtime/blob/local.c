@@ -41,9 +41,23 @@ static int fail_errno(const char *path)
 	return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", path, strerror(error));
 }
 
-static int folder_make(const char *path)
+static int folder_sync(const char *path)
 {
-	return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : fail_errno(path);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
+
+	if (fd < 0)
+		return -1;
+	failed = fsync(fd);
+	close(fd);
+	return failed;
+}
+
+/* A new folder is on disk when its parent is. */
+static int folder_make(const char *path, const char *parent)
+{
+	if (mkdir(path, 0700) == 0)
+		return parent == NULL || folder_sync(parent) == 0 ? 0 : fail_errno(parent);
+	return errno == EEXIST ? 0 : fail_errno(path);
 }
 
 int ar_blob_init(struct ar_str folder)
@@ -51,7 +65,7 @@ int ar_blob_init(struct ar_str folder)
 	if (folder.n >= sizeof(root))
 		return ar_fail(AR_E_INVALID);
 	snprintf(root, sizeof(root), "%.*s", AR_FMT(folder));
-	return folder_make(root);
+	return folder_make(root, NULL);
 }
 
 /* ---- put ---- */
@@ -73,17 +87,6 @@ static int write_all(int fd, struct ar_str bytes)
 		bytes = ar_str_n(bytes.p + n, bytes.n - (size_t)n);
 	}
 	return 0;
-}
-
-static int folder_sync(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
-
-	if (fd < 0)
-		return -1;
-	failed = fsync(fd);
-	close(fd);
-	return failed;
 }
 
 static int file_write(const struct path *path, struct ar_str bytes)
@@ -112,7 +115,7 @@ static int put_run(void *arg)
 
 	path_make(&path, put->tenant, put->id);
 	ar_sha256(put->bytes.p, put->bytes.n, put->digest);
-	if (folder_make(path.tenant) != 0 || folder_make(path.folder) != 0)
+	if (folder_make(path.tenant, root) != 0 || folder_make(path.folder, path.tenant) != 0)
 		return -1;
 	return file_write(&path, put->bytes) == 0 ? 0 : fail_errno(path.file);
 }
