@@ -135,6 +135,11 @@ static void sqlite_close(struct ar_store *store)
 	ar_heap_free(s);
 }
 
+static void sqlite_attach(AR_UNUSED struct ar_store_loop *loop)
+{
+	snapshot_attach();
+}
+
 /* ---- work that blocks, in the pool ---- */
 
 struct named {
@@ -208,6 +213,7 @@ static AR_YIELDS void sqlite_db_close(struct ar_db *db)
 {
 	struct close_job job = { .db = (struct sqlite_db *)db };
 
+	snapshot_end(job.db);
 	ar_wake_init(&job.wake);
 	if (ar_offload_post(AR_OFFLOAD_IO, db_close_job, NULL, NULL, &job) != 0) {
 		ar_err_clear();
@@ -290,6 +296,8 @@ static AR_YIELDS int sqlite_query(struct ar_db *base, struct ar_uow *uow,
 		c->slow--;
 		return read_slow(db, uow, stmt, ret);
 	}
+	if (uow == NULL && (rc = snapshot_use(db)) != SQLITE_OK)
+		return conn_fail(conn, rc, "BEGIN");
 	rc = conn_query(conn, c, stmt, budget, AR_NO_DEADLINE, ret);
 	if (rc == CONN_OVER_BUDGET) {
 		c->slow = SLOW_RUNS;
@@ -381,6 +389,7 @@ const struct ar_store_ops ar_store_sqlite = {
 	.uow_size = sizeof(struct unit),
 	.open = sqlite_open,
 	.close = sqlite_close,
+	.attach = sqlite_attach,
 	.create = sqlite_create,
 	.drop = sqlite_drop,
 	.db_open = sqlite_db_open,

@@ -178,8 +178,10 @@ static void commit_job(void *arg)
 	bool ok = commit_group(file, why, sizeof(why)), long_log;
 
 	file->in_transaction = false;
-	if (ok)
+	if (ok) {
+		file->commits++;
 		file->store->store->count.commits++;
+	}
 	pthread_mutex_lock(&file->lock);
 	slots = file->group.slots;
 	file->group = (struct group){ 0 };

@@ -87,6 +87,8 @@ struct file {
 	unsigned refs; /* under store->lock */
 	bool closing;
 
+	_Atomic uint64_t commits; /* moves before a commit is acknowledged */
+
 	pthread_mutex_t lock;      /* of what follows */
 	struct unit *holder;       /* of the lease */
 	struct unit *first, *last; /* who waits for it */
@@ -147,6 +149,16 @@ struct sqlite_db {
 	struct ar_db db; /* first */
 	struct file *file;
 	struct conn reader;
+	/* snapshot.c's */
+	bool reading;                  /* a read transaction is open */
+	uint64_t seen;                 /* file->commits when it began */
+	struct sqlite_db *prev, *next; /* of this loop, those that are reading */
 };
+
+/* ---- snapshot.c ---- */
+
+void snapshot_attach(void);             /* once per loop's thread */
+int snapshot_use(struct sqlite_db *db); /* before a read on db->reader; SQLite's code */
+void snapshot_end(struct sqlite_db *db);
 
 #endif
