@@ -143,6 +143,9 @@ struct ar_call {
 
 /* Runs a row on a prepared call. The reply is complete and committed, or the error stack says why. */
 AR_YIELDS int ar_action_enter(struct ar_call *call, const struct ar_action *action);
+/* The first thing that the door asks, alone: for a face that would rather not read the input of
+ * who may not call. AR_E_UNAUTHORIZED, AR_E_FORBIDDEN. */
+int ar_action_permit(const struct ar_call *call, const struct ar_action *action);
 
 /*
  * The in-process face: calls an action by name with an input object and returns its JSON (NULL for

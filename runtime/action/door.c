@@ -13,29 +13,28 @@
 
 /* ---- permission ---- */
 
-static int deny(const struct ar_call *call)
+static int deny(const struct ar_call *call, const struct ar_action *action)
 {
 	if (call->who->kind == AR_WHO_ANYONE)
 		return ar_fail(AR_E_UNAUTHORIZED);
-	return ar_fail(AR_E_FORBIDDEN, "permission", call->action->allow);
+	return ar_fail(AR_E_FORBIDDEN, "permission", action->allow);
 }
 
-static int check_permission(const struct ar_call *call)
+int ar_action_permit(const struct ar_call *call, const struct ar_action *action)
 {
-	const struct ar_action *action = call->action;
 	const struct ar_who *who = call->who;
 
 	if (action->flags & AR_A_PLATFORM) {
-		bool operator= who->kind == AR_WHO_OPERATOR || who->kind == AR_WHO_SYSTEM;
+		bool is_operator = who->kind == AR_WHO_OPERATOR || who->kind == AR_WHO_SYSTEM;
 
-		return operator&& ar_who_may(who, ar_str(action->allow)) ? 0 : deny(call);
+		return is_operator && ar_who_may(who, ar_str(action->allow)) ? 0 : deny(call, action);
 	}
 	assert(call->tenant != NULL);
 	if (strcmp(action->allow, AR_ALLOW_ANYONE) == 0)
 		return 0;
 	if (strcmp(action->allow, AR_ALLOW_SIGNED_IN) == 0)
-		return who->kind != AR_WHO_ANYONE ? 0 : deny(call);
-	return ar_who_may(who, ar_str(action->allow)) ? 0 : deny(call);
+		return who->kind != AR_WHO_ANYONE ? 0 : deny(call, action);
+	return ar_who_may(who, ar_str(action->allow)) ? 0 : deny(call, action);
 }
 
 /* ---- run and commit ---- */
@@ -78,7 +77,7 @@ static AR_YIELDS int enter_checked(struct ar_call *call)
 {
 	struct idempotency idempotency = { 0 };
 
-	if (check_permission(call) != 0 || call_check_input(call) != 0)
+	if (ar_action_permit(call, call->action) != 0 || call_check_input(call) != 0)
 		return -1;
 	int rc = idempotency_enter(call, &idempotency);
 

@@ -111,21 +111,26 @@ static void line_start(struct ar_buf *line, enum ar_level level, const char *ser
 	ar_buf_z(line, ",\"data\":{");
 }
 
-static void line_end(struct ar_buf *line, const char *closing)
+void ar_log_lines(struct ar_str lines)
 {
 	int saved = errno;
 	ssize_t n;
 
-	line->max += 16; /* the room for what closes was kept free of values */
-	ar_buf_z(line, closing);
 	do {
-		n = write(atomic_load(&out_fd), line->p, line->n);
+		n = write(atomic_load(&out_fd), lines.p, lines.n);
 	} while (n < 0 && errno == EINTR);
-	ar_buf_done(line);
 	errno = saved;
 }
 
-static bool level_wanted(enum ar_level level)
+static void line_end(struct ar_buf *line, const char *closing)
+{
+	line->max += 16; /* the room for what closes was kept free of values */
+	ar_buf_z(line, closing);
+	ar_log_lines(ar_buf_view(line));
+	ar_buf_done(line);
+}
+
+bool ar_log_wants(enum ar_level level)
 {
 	return (int)level <= atomic_load_explicit(&lowest, memory_order_relaxed);
 }
@@ -137,7 +142,7 @@ void ar_log_at(enum ar_level level, const char *service, const char *message, ..
 	const char *key;
 	va_list ap;
 
-	if (!level_wanted(level))
+	if (!ar_log_wants(level))
 		return;
 	/* a line that is too long fails inside; the caller's errors are not to be touched */
 	mine = ar_errstack_new();
@@ -189,7 +194,7 @@ void ar_log_err(enum ar_level level, const char *service, const char *message)
 	struct ar_errstack *mine, *before;
 	struct ar_buf line;
 
-	if (!level_wanted(level))
+	if (!ar_log_wants(level))
 		return;
 	mine = ar_errstack_new();
 	before = ar_errstack_use(mine);

@@ -29,6 +29,10 @@ struct ar_log_context *ar_log_context_use(struct ar_log_context *ctx); /* return
 	ar_log_at(AR_DEBUG, (service), (message), ##__VA_ARGS__, NULL)
 void ar_log_at(enum ar_level level, const char *service, const char *message, ...)
 	__attribute__((sentinel));
+bool ar_log_wants(enum ar_level level); /* would a line of this level be written? */
+/* Writes lines that are made already (each one JSON object and a newline) with one write(). For what
+ * gathers many: the access log. */
+void ar_log_lines(struct ar_str lines);
 /* Writes the current error stack, whole, as one line. */
 void ar_log_err(enum ar_level level, const char *service, const char *message);
 

@@ -545,11 +545,11 @@ BODY(invoked)
 static AR_YIELDS int platform(struct world *w, const char *name, const char *input,
 			      struct ar_call **ret)
 {
-	struct ar_who *operator= who_with(w->pool, AR_WHO_OPERATOR, "o", "[\"platform.*\"]");
+	struct ar_who *who = who_with(w->pool, AR_WHO_OPERATOR, "o", "[\"platform.*\"]");
 	struct ar_call *call = ar_new(w->pool, struct ar_call);
 
 	*call = (struct ar_call){
-		.pool = w->pool, .who = operator, .input = parse(w->pool, input), .reply.fd = -1
+		.pool = w->pool, .who = who, .input = parse(w->pool, input), .reply.fd = -1
 	};
 	*ret = call;
 	ar_err_clear();
