@@ -27,7 +27,8 @@ int ar_action_permit(const struct ar_call *call, const struct ar_action *action)
 	if (action->flags & AR_A_PLATFORM) {
 		bool is_operator = who->kind == AR_WHO_OPERATOR || who->kind == AR_WHO_SYSTEM;
 
-		return is_operator && ar_who_may(who, ar_str(action->allow)) ? 0 : deny(call, action);
+		return is_operator && ar_who_may(who, ar_str(action->allow)) ? 0
+									     : deny(call, action);
 	}
 	assert(call->tenant != NULL);
 	if (strcmp(action->allow, AR_ALLOW_ANYONE) == 0)

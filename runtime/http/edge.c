@@ -110,8 +110,8 @@ static int read_input(struct edge_request *request, const struct ar_route_match 
 	struct ar_call *call = &request->call;
 
 	call->idempotency_key = ar_http_header(http, "idempotency-key");
-	call->target = http->query.n == 0 ? http->path :
-					    ar_strf(http->pool, "%.*s?%.*s", AR_FMT(http->path),
+	call->target = http->query.n == 0 ? http->path
+					  : ar_strf(http->pool, "%.*s?%.*s", AR_FMT(http->path),
 						    AR_FMT(http->query));
 	return ar_rest_input(call, &rest);
 }

@@ -14,13 +14,14 @@
 #include "http/server.h"
 
 struct ar_edge_options {
-	struct ar_str base_domain;    /* "localhost": {tenant}.localhost; empty: hosts name no tenant */
+	struct ar_str
+		base_domain; /* "localhost": {tenant}.localhost; empty: hosts name no tenant */
 	struct ar_str platform_token; /* of operators; empty: nobody is one */
 	/* Of the machine's owner (the command line), accepted from loopback peers only. */
 	struct ar_str local_token;
-	struct ar_str cors_origins;   /* "*": any, without credentials; a comma list; empty: none */
-	bool trust_proxy;             /* a loopback peer's X-Forwarded-For names the client */
-	bool access_log;              /* one line per request, at level info */
+	struct ar_str cors_origins; /* "*": any, without credentials; a comma list; empty: none */
+	bool trust_proxy;           /* a loopback peer's X-Forwarded-For names the client */
+	bool access_log;            /* one line per request, at level info */
 	/* Requests a second, and how many at once; 0: no limit. Loopback clients have none. */
 	int64_t client_rate, client_burst;
 	int64_t tenant_rate, tenant_burst;

@@ -10,7 +10,7 @@
 
 struct edge_request { /* in the request fiber's frame */
 	struct ar_http *http;
-	struct ar_call call; /* call.action NULL: none was found */
+	struct ar_call call;  /* call.action NULL: none was found */
 	struct ar_str client; /* address of the client */
 	struct ar_str path;   /* below /api/v1, /platform/v1 or the tenant's root */
 	enum ar_route_space space;

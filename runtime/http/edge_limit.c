@@ -9,7 +9,7 @@
 
 #include "http/edge_int.h"
 
-#define SHARDS	  64
+#define SHARDS    64
 #define SHARD_MAX 1024
 
 struct bucket {

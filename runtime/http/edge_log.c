@@ -7,7 +7,7 @@
  */
 #include "http/edge_int.h"
 
-#define LINES_MAX (64u << 10)
+#define LINES_MAX  (64u << 10)
 #define LINES_FULL (LINES_MAX - 8192)
 #define PATH_SHOWN 1024
 

@@ -69,14 +69,16 @@ static AR_YIELDS void livez(struct edge_request *request)
 static AR_YIELDS void healthz(struct edge_request *request)
 {
 	struct ar_pool *pool = request->http->pool;
-	bool stopping = atomic_load(&draining), store = store_answers(pool), ok = !stopping && store;
+	bool stopping = atomic_load(&draining), store = store_answers(pool),
+	     ok = !stopping && store;
 
 	if (!store)
 		ar_log_err(AR_ERROR, "http", "the store does not answer");
 	ar_err_clear();
 	edge_header(request, "cache-control", AR_STR("no-store"));
 	edge_send(request, ok ? 200 : 503, "application/json",
-		  ar_strf(pool, "{\"status\":\"%s\",\"checks\":{\"store\":\"%s\",\"accepting\":\"%s\"}}",
+		  ar_strf(pool,
+			  "{\"status\":\"%s\",\"checks\":{\"store\":\"%s\",\"accepting\":\"%s\"}}",
 			  ok ? "ok" : "unavailable", store ? "ok" : "failed",
 			  stopping ? "stopping" : "ok"));
 }
@@ -139,7 +141,8 @@ static void store_metrics(struct ar_buf *out)
 		return;
 	ar_store_stats(ar_tenant_store(), &s);
 	metric(out, "apprun_store_commits_total", "counter", "Commits on disk.", (double)s.commits);
-	metric(out, "apprun_store_units_total", "counter", "Units of work committed.", (double)s.units);
+	metric(out, "apprun_store_units_total", "counter", "Units of work committed.",
+	       (double)s.units);
 	metric(out, "apprun_store_statements_total", "counter", "Statements run.",
 	       (double)s.statements);
 	metric(out, "apprun_store_slow_total", "counter", "Statements over the slow limit.",

@@ -77,8 +77,9 @@ static void common_headers(struct edge_request *request)
 	const struct ar_call *call = &request->call;
 
 	edge_header(request, "x-request-id", call->request_id);
-	edge_header(request, "traceparent",
-		    ar_strf(request->http->pool, "00-%.32s-%.16s-01", request->trace, request->span));
+	edge_header(
+		request, "traceparent",
+		ar_strf(request->http->pool, "00-%.32s-%.16s-01", request->trace, request->span));
 	edge_header(request, "x-content-type-options", AR_STR("nosniff"));
 	edge_header(request, "referrer-policy", AR_STR("no-referrer"));
 	if (reply_header(call, "content-security-policy").n == 0)
@@ -143,8 +144,8 @@ static void action_headers(struct edge_request *request)
 		edge_header(request, call->reply.headers[i].name, call->reply.headers[i].value);
 	if (reply_header(call, "cache-control").n == 0)
 		edge_header(request, "cache-control",
-			    reply_header(call, "etag").n > 0 ? AR_STR("private, no-cache") :
-							       AR_STR("no-store"));
+			    reply_header(call, "etag").n > 0 ? AR_STR("private, no-cache")
+							     : AR_STR("no-store"));
 }
 
 static void reply_empty(struct edge_request *request, int status)
@@ -230,7 +231,8 @@ AR_YIELDS void edge_problem(struct edge_request *request)
 {
 	struct ar_pool *pool = request->http->pool;
 	struct ar_buf *body = ar_buf_new(pool, PROBLEM_MAX);
-	int status = ar_problem(pool, ar_err(), request->call.language, request->call.request_id, body);
+	int status =
+		ar_problem(pool, ar_err(), request->call.language, request->call.request_id, body);
 
 	if (status >= 500)
 		ar_log_err(status == 503 ? AR_WARN : AR_ERROR, "http", "request failed");

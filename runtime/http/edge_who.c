@@ -96,7 +96,8 @@ bool edge_client_local(struct ar_str address)
  * whether or not the header is trusted to say who it is. */
 void edge_client(struct edge_request *request)
 {
-	struct ar_str forwarded = ar_http_header(request->http, "x-forwarded-for"), last = forwarded;
+	struct ar_str forwarded = ar_http_header(request->http, "x-forwarded-for"),
+		      last = forwarded;
 
 	request->client = request->http->peer;
 	request->local = edge_client_local(request->http->peer) && forwarded.p == NULL &&
@@ -121,8 +122,7 @@ static struct ar_str host_tenant(const struct ar_http *http)
 		return AR_STR_NONE;
 	struct ar_str name = ar_str_sub(host, 0, host.n - domain.n - 1);
 
-	if (host.p[name.n] != '.' ||
-	    !ar_str_caseeq(ar_str_sub(host, name.n + 1, domain.n), domain))
+	if (host.p[name.n] != '.' || !ar_str_caseeq(ar_str_sub(host, name.n + 1, domain.n), domain))
 		return AR_STR_NONE;
 	return ar_str_lower(http->pool, name);
 }
@@ -172,7 +172,7 @@ bool edge_is_operator(const struct edge_request *request, struct ar_str *ret_per
 	bool given;
 	struct ar_str token = bearer_of(request->http, &given);
 	bool is_operator = edge_options.platform_token.n > 0 && token.n > 0 &&
-			ar_secret_eq(token, edge_options.platform_token);
+			   ar_secret_eq(token, edge_options.platform_token);
 	bool owner = edge_options.local_token.n > 0 && token.n > 0 && request->local &&
 		     ar_secret_eq(token, edge_options.local_token);
 
