@@ -309,11 +309,11 @@ static int refs_int_float(struct gen *gen, enum op op, const struct ref *i, cons
 {
 	bool less = op == OP_LT || op == OP_LE;
 
-	ar_sql_add(gen->sql,
-		   "(SELECT CASE WHEN CAST(q.i AS float8) <> q.f THEN CAST(q.i AS float8)");
+	ar_sql_add(gen->sql, "(SELECT CASE WHEN q.i IS NULL OR q.f IS NULL THEN NULL "
+			     "WHEN CAST(q.i AS float8) <> q.f THEN CAST(q.i AS float8)");
 	ar_sql_add(gen->sql, signs[op]);
 	ar_sql_add(gen->sql, "q.f WHEN q.f >= 9223372036854775808 THEN ");
-	ar_sql_add(gen->sql, less ? "q.i IS NOT NULL" : "FALSE");
+	ar_sql_add(gen->sql, less ? "TRUE" : "FALSE");
 	ar_sql_add(gen->sql, " ELSE q.i");
 	ar_sql_add(gen->sql, signs[op]);
 	ar_sql_add(gen->sql, "CAST(q.f AS bigint) END FROM (SELECT ");

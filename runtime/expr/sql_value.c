@@ -52,12 +52,13 @@ void gen_bind(struct gen *gen, struct ar_json value, enum ar_expr_type type)
 
 /* ---- JSON of a row ---- */
 
-/* SQLite's path of the members: $."name"[0]. The checker refused quotes. */
-static struct ar_json path_value(struct gen *gen, const struct node *node)
+/* SQLite's path of the members, and PostgreSQL's: $."name"[0]. The checker refused quotes. */
+static struct ar_json path_value(struct gen *gen, const struct node *node, const char *mode)
 {
 	struct ar_buf *buf = ar_buf_new(gen->sql->pool, AR_EXPR_LENGTH_MAX * 2);
 	int64_t index;
 
+	ar_buf_z(buf, mode);
 	ar_buf_char(buf, '$');
 	for (size_t i = node->used; i < node->nparts; i++) {
 		if (value_index(node->parts[i], &index)) {
@@ -77,33 +78,50 @@ static void sqlite_call(struct gen *gen, const char *function, const struct node
 	ar_sql_add(gen->sql, "(");
 	ar_sql_add(gen->sql, node->field.sql);
 	ar_sql_add(gen->sql, ", ");
-	ar_sql_bind(gen->sql, path_value(gen, node));
+	ar_sql_bind(gen->sql, path_value(gen, node, ""));
+	ar_sql_add(gen->sql, ")");
+}
+
+static bool has_index(const struct node *node)
+{
+	int64_t index;
+
+	for (size_t i = node->used; i < node->nparts; i++)
+		if (value_index(node->parts[i], &index))
+			return true;
+	return false;
+}
+
+/* -> is the fast way, but takes a scalar for an array of one: an index goes by strict jsonpath. */
+static void postgres_member(struct gen *gen, const struct node *node)
+{
+	if (has_index(node)) {
+		ar_sql_add(gen->sql, "jsonb_path_query_first(");
+		ar_sql_add(gen->sql, node->field.sql);
+		ar_sql_add(gen->sql, ", ");
+		ar_sql_bind(gen->sql, path_value(gen, node, "strict "));
+		ar_sql_add(gen->sql, "::jsonpath, '{}', true)");
+		return;
+	}
+	ar_sql_add(gen->sql, "(");
+	ar_sql_add(gen->sql, node->field.sql);
+	for (size_t i = node->used; i < node->nparts; i++) {
+		ar_sql_add(gen->sql, "->");
+		gen_bind(gen, AR_J_STR(node->parts[i]), AR_X_TEXT);
+	}
 	ar_sql_add(gen->sql, ")");
 }
 
 void gen_json(struct gen *gen, const struct ref *ref)
 {
-	int64_t index;
-
 	if (ref->alias >= 0) {
 		gen_name(gen, ref->alias);
 		gen_add(gen, ".atom", ".v");
-		return;
-	}
-	if (gen->dialect == AR_EXPR_SQLITE) {
+	} else if (gen->dialect == AR_EXPR_SQLITE) {
 		sqlite_call(gen, "json_extract", ref->node);
-		return;
+	} else {
+		postgres_member(gen, ref->node);
 	}
-	ar_sql_add(gen->sql, "(");
-	ar_sql_add(gen->sql, ref->node->field.sql);
-	for (size_t i = ref->node->used; i < ref->node->nparts; i++) {
-		ar_sql_add(gen->sql, "->");
-		if (value_index(ref->node->parts[i], &index))
-			gen_int(gen, index);
-		else
-			gen_bind(gen, AR_J_STR(ref->node->parts[i]), AR_X_TEXT);
-	}
-	ar_sql_add(gen->sql, ")");
 }
 
 void gen_kind(struct gen *gen, const struct ref *ref)

@@ -61,8 +61,11 @@ static const struct row {
 	  NULL, "[1,\"x\"]" },
 	{ "j.a['b c'].0 = 'x'",
 	  "((CASE WHEN json_type(r.\"j\", ?) = 'text' THEN json_extract(r.\"j\", ?) END) = ?)",
-	  "((CASE WHEN jsonb_typeof((r.\"j\"->?::text->?::text->0)) = 'string' THEN "
-	  "(r.\"j\"->?::text->?::text->0) #>> '{}' END) COLLATE \"C\" = ?::text)",
+	  "((CASE WHEN jsonb_typeof(jsonb_path_query_first(r.\"j\", ?::jsonpath, '{}', true)) = "
+	  "'string' "
+	  "THEN jsonb_path_query_first(r.\"j\", ?::jsonpath, '{}', true) #>> '{}' END) COLLATE "
+	  "\"C\" = "
+	  "?::text)",
 	  NULL },
 };
 
