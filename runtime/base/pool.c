@@ -6,6 +6,7 @@
  * Under AddressSanitizer each allocation is a heap block, so that an overrun or a use after the
  * pool's end is seen at once; the rest of the behaviour is the same.
  */
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +100,11 @@ char *ar_heap_strz(struct ar_str s)
 void ar_heap_free(void *p)
 {
 	free(p);
+}
+
+void ar_heap_trim(void)
+{
+	malloc_trim(0);
 }
 
 /* ---- chunks ---- */

@@ -35,6 +35,7 @@ void *ar_heap_alloc(size_t n);
 void *ar_heap_realloc(void *p, size_t n); /* new bytes are not zeroed */
 char *ar_heap_strz(struct ar_str s);
 void ar_heap_free(void *p);
+void ar_heap_trim(void); /* gives free pages back to the system: slow, when much was freed */
 #define ar_heap_new(type) ((type *)ar_heap_alloc(sizeof(type)))
 
 #endif

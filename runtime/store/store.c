@@ -26,6 +26,7 @@ static const struct {
 
 #define DETACH_WAIT_MS 10000 /* for handles that are still held */
 #define DROP_WAIT_MS   10000
+#define TRIM_AFTER     16 /* handles that were closed */
 
 static const struct ar_store_ops *driver_of(struct ar_str url)
 {
@@ -299,11 +300,27 @@ enum ar_dialect ar_db_dialect(const struct ar_db *db)
 	return db->home->store->ops->dialect;
 }
 
+static void trim(AR_UNUSED void *arg)
+{
+	ar_heap_trim();
+}
+
+/* Handles are made of many small blocks, allocated on many threads: freed, they would stay. */
+static void trim_after(unsigned *closed)
+{
+	if (*closed < TRIM_AFTER)
+		return;
+	*closed = 0;
+	if (ar_offload_post(AR_OFFLOAD_IO, trim, NULL, NULL, NULL) != 0)
+		ar_err_clear();
+}
+
 static void sweeper(void *arg)
 {
 	struct ar_store_loop_core *here = arg;
 	const struct ar_store_options *options = &here->pub.store->options;
 	int64_t period = AR_MAX(AR_MIN(options->idle_ms / 4, 5000), 10);
+	unsigned closed = 0;
 
 	while (!here->ending) {
 		struct ar_db *db = here->idle_first;
@@ -312,8 +329,10 @@ static void sweeper(void *arg)
 				   ar_mono_ms() - db->idle_since_ms >= options->idle_ms)) {
 			idle_remove(here, db);
 			db_close(here, db);
+			closed++;
 			continue;
 		}
+		trim_after(&closed);
 		if (ar_cond_wait_for(&here->sweep, period) != 0) {
 			if (ar_cancelled())
 				break;

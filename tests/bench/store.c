@@ -97,14 +97,11 @@ static void first(void *arg)
 	ar_loop_stop(loop);
 }
 
-static void prepare(void *arg)
+static void make_table(struct ar_db *db)
 {
 	struct ar_pool *pool = ar_pool_new();
 	struct ar_scope scope;
-	struct ar_db *db;
 
-	need(ar_store_create(store, AR_STR("bench")), "create");
-	need(ar_db_acquire(store, AR_STR("bench"), &db), "open");
 	ar_scope_init(&scope, db, pool);
 	need(ar_exec(&scope,
 		     "CREATE TABLE note (id TEXT PRIMARY KEY, title TEXT, body TEXT, created "
@@ -113,19 +110,30 @@ static void prepare(void *arg)
 	     "table");
 	need(ar_commit(&scope), "commit");
 	ar_pool_free(pool);
+}
+
+static void prepare(void *arg)
+{
+	struct ar_db *db;
+
+	need(ar_store_create(store, AR_STR("bench")), "create");
+	need(ar_db_acquire(store, AR_STR("bench"), &db), "open");
+	make_table(db);
 	ar_db_release(db);
 	ar_store_detach(store);
 	ar_loop_stop(arg);
 }
+
+static void (*only)(void *arg); /* instead of the workers */
 
 static void *thread(void *arg)
 {
 	struct ar_loop *loop = ar_loop_new();
 
 	ar_store_attach(store);
-	if (arg == NULL)
+	if (only == NULL)
 		pthread_barrier_wait(&all);
-	ar_go("first", arg != NULL ? prepare : first, loop, AR_NO_DEADLINE);
+	ar_go("first", only != NULL ? only : first, loop, AR_NO_DEADLINE);
 	ar_loop_run(loop);
 	ar_loop_free(loop);
 	return NULL;
@@ -165,6 +173,50 @@ static void measure(const char *name, void (*fn)(struct ar_db *db))
 		printf("  %.1f units a commit", (double)(after.units - before.units) /
 							(double)(after.commits - before.commits));
 	printf("\n");
+}
+
+/* ---- what open handles cost ---- */
+
+#define HANDLES 400
+
+static long resident_kb(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	if (file == NULL || fscanf(file, "%*d %ld", &pages) != 1)
+		need(-1, "statm");
+	fclose(file);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void open_many(void *arg)
+{
+	struct ar_db *db;
+	char name[40];
+	long before = 0;
+	int64_t began = 0;
+
+	for (int i = 0; i <= HANDLES; i++) {
+		if (i == 1) { /* the first one warms up */
+			before = resident_kb();
+			began = ar_mono_us();
+		}
+		snprintf(name, sizeof(name), "many-%d", i);
+		need(ar_store_create(store, ar_str(name)), "create");
+		need(ar_db_acquire(store, ar_str(name), &db), "open");
+		make_table(db);
+		create(db);
+		serial = 1;
+		get(db);
+		ar_db_release(db);
+	}
+	printf("handles  %.0f KB each, %.0f us to create, open, write and read",
+	       (double)(resident_kb() - before) / HANDLES,
+	       (double)(ar_mono_us() - began) / HANDLES);
+	ar_store_detach(store);
+	printf("; %.0f KB each stay when closed\n", (double)(resident_kb() - before) / HANDLES);
+	ar_loop_stop(arg);
 }
 
 static void disk(const char *folder)
@@ -208,12 +260,17 @@ int main(int argc, char **argv)
 	need(ar_offload_start(0), "offload");
 	need(ar_store_open(&options, &store), "store");
 	disk(folder);
-	pthread_create(&t, NULL, thread, folder);
+	only = prepare;
+	pthread_create(&t, NULL, thread, NULL);
 	pthread_join(t, NULL);
+	only = NULL;
 	printf("%d loops, %d fibers each\n", nloops, nfibers);
 	measure("create", create);
 	serial = done;
 	measure("get", get);
+	only = open_many;
+	pthread_create(&t, NULL, thread, NULL);
+	pthread_join(t, NULL);
 	ar_store_close(store);
 	ar_offload_stop();
 	nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -114,6 +114,7 @@ static int sqlite_open(struct ar_store *store)
 	 * without its locks for both it is faster. Ignored when it was started already. */
 	sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0); /* pages as needed: small when idle */
 	sqlite3_config(SQLITE_CONFIG_LOG, on_log, NULL);
 	if (folders(s) != 0 || sqlite3_initialize() != SQLITE_OK) {
 		store->ops->close(store);
