@@ -45,7 +45,7 @@ static void key_leave(struct crew *crew, const char *key)
 {
 	struct crew_key **at = key_find(crew, key), *k = *at;
 
-	if (--k->running > 0)
+	if (k == NULL || --k->running > 0)
 		return;
 	*at = k->next;
 	ar_heap_free(k->key);

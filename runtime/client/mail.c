@@ -17,6 +17,7 @@
 #define CONNECT_MS    20000L
 #define IDLE_SECONDS  60L /* a kept connection older than that is not used again */
 #define REPLY_SECONDS 30L
+#define GRACE_MS      500 /* the fiber notices first; the thread has its own limit all the same */
 
 static struct crew crew = { .threads_max = 16, .per_key = 8, .queue_max = 1024 };
 
@@ -24,6 +25,7 @@ struct job {
 	struct crew_job job;
 	struct ar_pool *pool; /* everything below, also this */
 	char *url, *user, *password, *from, *host;
+	char *server; /* what must be equal for a connection to be used again */
 	struct curl_slist *to;
 	struct ar_str message;
 	size_t sent;
@@ -44,7 +46,15 @@ struct job {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static __thread CURL *kept;
+
+/* A thread's connection. libcurl would use one that was made without TLS for a message that asks
+ * for STARTTLS; so it is kept for the same server in the same mode only. */
+struct kept {
+	CURL *easy;
+	char *server;
+	curl_socket_t fd;
+};
+static __thread struct kept *kept;
 static pthread_key_t kept_key;
 static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
 
@@ -88,9 +98,23 @@ static int take_progress(void *arg, curl_off_t a AR_UNUSED, curl_off_t b AR_UNUS
 	return atomic_load(&job->cancelled) ? 1 : 0;
 }
 
-static void kept_end(void *easy)
+/* Without QUIT, whose reply a server may keep us waiting for. */
+static void kept_drop(void)
 {
-	curl_easy_cleanup(easy);
+	if (kept == NULL)
+		return;
+	if (kept->fd != CURL_SOCKET_BAD)
+		shutdown(kept->fd, SHUT_RDWR);
+	curl_easy_cleanup(kept->easy);
+	ar_heap_free(kept->server);
+	ar_heap_free(kept);
+	kept = NULL;
+	pthread_setspecific(kept_key, NULL);
+}
+
+static void kept_end(void *unused AR_UNUSED)
+{
+	kept_drop();
 }
 
 static void kept_start(void)
@@ -99,16 +123,19 @@ static void kept_start(void)
 	pthread_key_create(&kept_key, kept_end);
 }
 
-static CURL *kept_handle(void)
+static CURL *kept_handle(const struct job *job)
 {
 	pthread_once(&kept_once, kept_start);
+	if (kept != NULL && strcmp(kept->server, job->server) != 0)
+		kept_drop();
 	if (kept == NULL) {
-		kept = curl_easy_init();
+		kept = ar_heap_new(struct kept);
+		kept->server = ar_heap_strz(ar_str(job->server));
+		kept->fd = CURL_SOCKET_BAD;
+		kept->easy = curl_easy_init();
 		pthread_setspecific(kept_key, kept);
-	} else {
-		curl_easy_reset(kept);
 	}
-	return kept;
+	return kept->easy;
 }
 
 static void job_setup(struct job *job, CURL *easy, int64_t left_ms)
@@ -148,14 +175,17 @@ static void job_perform(struct job *job)
 	job->code = CURLE_OPERATION_TIMEDOUT;
 	if (left <= 0 || atomic_load(&job->cancelled))
 		return;
-	easy = kept_handle();
+	easy = kept_handle(job);
 	job->code = CURLE_OUT_OF_MEMORY;
 	if (easy == NULL)
 		return;
 	job_setup(job, easy, left);
 	job->code = curl_easy_perform(easy);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &job->status);
-	curl_easy_reset(easy); /* nothing of the job, its password least of all, stays behind */
+	curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &kept->fd);
+	curl_easy_reset(easy); /* nothing of the job stays behind */
+	if (job->code != CURLE_OK)
+		kept_drop();
 }
 
 static void job_done(void *arg);
@@ -244,6 +274,7 @@ static int job_server(struct job *job, const struct ar_mail *mail)
 	job->user = ar_strz(job->pool, mail->user);
 	job->password = ar_strz(job->pool, mail->password);
 	job->tls = mail->tls;
+	job->server = ar_printf(job->pool, "%d %s %s", (int)job->tls, job->url, job->user);
 	job->guard.on = !mail->allow_private;
 	return 0;
 }
@@ -278,7 +309,7 @@ static int mail_run(const struct ar_mail *mail)
 
 	job->pool = pool;
 	job->job.run = job_run;
-	job->deadline = ar_deadline();
+	job->deadline = ar_deadline() + GRACE_MS;
 	job->loop = ar_loop();
 	job->cond = &cond;
 	if (job_server(job, mail) != 0 || job_message(job, mail) != 0) {

@@ -21,7 +21,9 @@ struct tcp_server {
 	pthread_t thread;
 	void (*handle)(struct tcp_server *server, int fd);
 	void *arg;
-	atomic_int connections, open, stop;
+	atomic_int connections, open;
+	pthread_mutex_t lock;
+	bool live[65536]; /* descriptors of open connections, to cut them off at the end */
 };
 
 struct tcp_conn {
@@ -38,7 +40,10 @@ static void *tcp_conn_run(void *arg)
 	setsockopt(conn.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(conn.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	conn.server->handle(conn.server, conn.fd);
+	pthread_mutex_lock(&conn.server->lock);
+	conn.server->live[conn.fd] = false;
 	close(conn.fd);
+	pthread_mutex_unlock(&conn.server->lock);
 	atomic_fetch_sub(&conn.server->open, 1);
 	return NULL;
 }
@@ -52,10 +57,13 @@ static void *tcp_accept(void *arg)
 		struct tcp_conn *conn;
 		pthread_t thread;
 
-		if (fd < 0)
+		if (fd < 0 || fd >= (int)AR_COUNT(server->live))
 			break;
 		conn = malloc(sizeof(*conn));
 		*conn = (struct tcp_conn){ server, fd };
+		pthread_mutex_lock(&server->lock);
+		server->live[fd] = true;
+		pthread_mutex_unlock(&server->lock);
 		atomic_fetch_add(&server->connections, 1);
 		atomic_fetch_add(&server->open, 1);
 		if (pthread_create(&thread, NULL, tcp_conn_run, conn) != 0)
@@ -72,7 +80,10 @@ static inline void tcp_start(struct tcp_server *server,
 	socklen_t len = sizeof(addr);
 	int off = 0;
 
-	*server = (struct tcp_server){ .handle = handle, .arg = arg };
+	memset(server, 0, sizeof(*server));
+	pthread_mutex_init(&server->lock, NULL);
+	server->handle = handle;
+	server->arg = arg;
 	server->fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(server->fd >= 0);
 	setsockopt(server->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
@@ -83,13 +94,18 @@ static inline void tcp_start(struct tcp_server *server,
 	assert_int_equal(pthread_create(&server->thread, NULL, tcp_accept, server), 0);
 }
 
-/* Waits until every connection has been closed. */
+/* Cuts off the connections that are left, and waits for their threads. */
 static inline void tcp_stop(struct tcp_server *server)
 {
-	atomic_store(&server->stop, 1);
 	shutdown(server->fd, SHUT_RDWR);
 	pthread_join(server->thread, NULL);
 	close(server->fd);
+	pthread_mutex_lock(&server->lock);
+	for (int fd = 0; fd < (int)AR_COUNT(server->live); fd++) {
+		if (server->live[fd])
+			shutdown(fd, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&server->lock);
 	for (int i = 0; i < 2000 && atomic_load(&server->open) > 0; i++)
 		usleep(10000);
 	assert_int_equal(atomic_load(&server->open), 0);
