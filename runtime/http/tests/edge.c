@@ -10,7 +10,7 @@
 #include "tests/harness/house.h"
 
 #define PLATFORM "platform-token-for-tests-0123456789"
-#define LOCAL	 "local-token-for-tests-0123456789"
+#define LOCAL    "local-token-for-tests-0123456789"
 
 /* ---- a module ---- */
 
@@ -57,9 +57,10 @@ static AR_YIELDS int html(struct ar_call *call)
 
 static const struct ar_action actions[] = {
 	{ "test.echo", "GET /echo/{id}", AR_ALLOW_ANYONE, .in = in, .run = echo },
-	{ "test.add", "POST /things", "things.write", .in = in, .run = insert,
-	  .flags = AR_A_WRITE, .status = 201 },
-	{ "test.open", "POST /open", AR_ALLOW_ANYONE, .in = in, .run = insert, .flags = AR_A_WRITE },
+	{ "test.add", "POST /things", "things.write", .in = in, .run = insert, .flags = AR_A_WRITE,
+	  .status = 201 },
+	{ "test.open", "POST /open", AR_ALLOW_ANYONE, .in = in, .run = insert,
+	  .flags = AR_A_WRITE },
 	{ "test.boom", "GET /boom", AR_ALLOW_ANYONE, .run = boom },
 	{ "test.html", "GET /html", AR_ALLOW_ANYONE, .run = html, .flags = AR_A_RAW_OUT },
 	{ "test.root", "GET /.well-known/test", AR_ALLOW_ANYONE, .run = echo, .flags = AR_A_ROOT },
@@ -76,8 +77,9 @@ static AR_YIELDS int authenticate(struct ar_call *call, struct ar_str bearer,
 				  const struct ar_who **ret)
 {
 	static const struct ar_str all[1] = { { "things.write", 12 } };
-	static const struct ar_who writer = { .kind = AR_WHO_USER, .id = { "u1", 2 },
-					      .permissions = all, .npermissions = 1 };
+	static const struct ar_who writer = {
+		.kind = AR_WHO_USER, .id = { "u1", 2 }, .permissions = all, .npermissions = 1
+	};
 	static const struct ar_who reader = { .kind = AR_WHO_USER, .id = { "u2", 2 } };
 
 	if (ar_str_is(bearer, "writer"))
@@ -122,8 +124,10 @@ static void serve(const struct ar_edge_options *edge)
 	static const struct ar_migration_set sets[] = { { "action", ar_action_migrations },
 							{ "test", thing_migrations },
 							{ 0 } };
-	const struct ar_server_options options = { .host = AR_STR("127.0.0.1"), .loops = 2,
-						   .handle = ar_edge_handle, .body_max = 100000,
+	const struct ar_server_options options = { .host = AR_STR("127.0.0.1"),
+						   .loops = 2,
+						   .handle = ar_edge_handle,
+						   .body_max = 100000,
 						   .loop_start = loop_start,
 						   .loop_stop = loop_stop };
 
@@ -160,7 +164,8 @@ struct answer {
 /* request: lines with \n, without Host and Connection; body behind an empty line. */
 static struct answer ask_host(const char *host, const char *request)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct ar_buf *out = ar_buf_new(pool, 1 << 20), *in_ = ar_buf_new(pool, 1 << 24);
 	const char *body = strstr(request, "\n\n");
@@ -221,17 +226,19 @@ static const char *header(const struct answer *answer, const char *name)
 
 static const char *code(const struct answer *answer)
 {
-	return answer->json == NULL ? "" : ar_strz(pool, ar_json_text(answer->json, "code", AR_STR("")));
+	return answer->json == NULL ? ""
+				    : ar_strz(pool, ar_json_text(answer->json, "code", AR_STR("")));
 }
 
 #define ECHO_TENANT(a) ar_json_text((a).json, "tenant", AR_STR_NONE)
 
 static void make_tenant(const char *name)
 {
-	struct answer a = ask(ar_printf(pool,
-					"POST /platform/v1/tenants HTTP/1.1\nAuthorization: Bearer " PLATFORM
-					"\nContent-Type: application/json\n\n{\"name\":\"%s\"}",
-					name));
+	struct answer a =
+		ask(ar_printf(pool,
+			      "POST /platform/v1/tenants HTTP/1.1\nAuthorization: Bearer " PLATFORM
+			      "\nContent-Type: application/json\n\n{\"name\":\"%s\"}",
+			      name));
 
 	assert_int_equal(a.status, 201);
 }
@@ -308,10 +315,9 @@ static void tenants(void **state)
 
 	for (size_t i = 0; i < AR_COUNT(rows); i++) {
 		struct answer a = ask_host(
-			rows[i].host,
-			ar_printf(pool, "GET %s HTTP/1.1%s%s", rows[i].path,
-				  rows[i].header != NULL ? "\nX-Apprun-Tenant: " : "",
-				  rows[i].header != NULL ? rows[i].header : ""));
+			rows[i].host, ar_printf(pool, "GET %s HTTP/1.1%s%s", rows[i].path,
+						rows[i].header != NULL ? "\nX-Apprun-Tenant: " : "",
+						rows[i].header != NULL ? rows[i].header : ""));
 		const char *got = a.status == 200 ? ar_strz(pool, ECHO_TENANT(a)) : code(&a);
 
 		if (a.status != rows[i].status || strcmp(got, rows[i].want) != 0)
@@ -342,10 +348,11 @@ static void callers(void **state)
 	struct answer a;
 
 	for (size_t i = 0; i < AR_COUNT(rows); i++) {
-		a = ask(ar_printf(pool,
-				  "POST /t/acme/api/v1/things HTTP/1.1\nContent-Type: application/json%s"
-				  "\n\n{\"n\":1}",
-				  rows[i].authorization));
+		a = ask(ar_printf(
+			pool,
+			"POST /t/acme/api/v1/things HTTP/1.1\nContent-Type: application/json%s"
+			"\n\n{\"n\":1}",
+			rows[i].authorization));
 		if (a.status != rows[i].status)
 			fail_msg("%s: %d", rows[i].authorization, a.status);
 		if (a.status == 401)
@@ -370,8 +377,8 @@ static void operators(void **state)
 		{ "GET /platform/v1/tenants", "\nAuthorization: Bearer " PLATFORM "x", NULL, 401 },
 		{ "GET /platform/v1/tenants", "\nAuthorization: Bearer " PLATFORM, NULL, 200 },
 		{ "GET /platform/v1/tenants", "\nAuthorization: Bearer " LOCAL, NULL, 200 },
-		{ "GET /platform/v1/tenants", "\nX-Forwarded-For: 1.2.3.4\nAuthorization: Bearer " LOCAL,
-		  NULL, 401 },
+		{ "GET /platform/v1/tenants",
+		  "\nX-Forwarded-For: 1.2.3.4\nAuthorization: Bearer " LOCAL, NULL, 401 },
 		{ "POST /platform/v1/call", "\nAuthorization: Bearer " PLATFORM,
 		  "{\"tenant\":\"acme\",\"action\":\"test.add\",\"input\":{\"n\":2}}", 403 },
 		{ "POST /platform/v1/call", "\nAuthorization: Bearer " LOCAL,
@@ -380,15 +387,16 @@ static void operators(void **state)
 		  "{\"tenant\":\"acme\",\"action\":\"test.add\",\"input\":{\"n\":20}}", 422 },
 		{ "POST /platform/v1/call", "\nAuthorization: Bearer " LOCAL,
 		  "{\"tenant\":\"nobody\",\"action\":\"test.add\"}", 404 },
-		{ "DELETE /platform/v1/tenants/nobody", "\nAuthorization: Bearer " PLATFORM, NULL, 404 },
+		{ "DELETE /platform/v1/tenants/nobody", "\nAuthorization: Bearer " PLATFORM, NULL,
+		  404 },
 		{ "PUT /platform/v1/tenants", "\nAuthorization: Bearer " PLATFORM, NULL, 405 },
 	};
 
 	for (size_t i = 0; i < AR_COUNT(rows); i++) {
-		struct answer a = ask(ar_printf(pool, "%s HTTP/1.1\nContent-Type: application/json%s%s%s",
-						rows[i].line, rows[i].token,
-						rows[i].body != NULL ? "\n\n" : "",
-						rows[i].body != NULL ? rows[i].body : ""));
+		struct answer a = ask(
+			ar_printf(pool, "%s HTTP/1.1\nContent-Type: application/json%s%s%s",
+				  rows[i].line, rows[i].token, rows[i].body != NULL ? "\n\n" : "",
+				  rows[i].body != NULL ? rows[i].body : ""));
 
 		if (a.status != rows[i].status)
 			fail_msg("%zu: %s: %d %s", i, rows[i].line, a.status, a.body);
@@ -416,8 +424,9 @@ static void tenant_comes_and_goes(void **state)
 
 static void headers(void **state)
 {
-	struct answer a = ask("GET /t/acme/api/v1/echo/1 HTTP/1.1\nX-Request-Id: abc-1.2_3\n"
-			      "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+	struct answer a =
+		ask("GET /t/acme/api/v1/echo/1 HTTP/1.1\nX-Request-Id: abc-1.2_3\n"
+		    "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 
 	assert_string_equal(header(&a, "x-request-id"), "abc-1.2_3");
 	assert_memory_equal(header(&a, "traceparent"), "00-4bf92f3577b34da6a3ce929d0e0e4736-", 36);
@@ -441,7 +450,8 @@ static void headers(void **state)
 	assert_non_null(strstr(header(&a, "content-security-policy"), "sandbox"));
 
 	a = ask("OPTIONS /t/acme/api/v1/things HTTP/1.1\nOrigin: https://x.example\n"
-		"Access-Control-Request-Method: POST\nAccess-Control-Request-Headers: authorization");
+		"Access-Control-Request-Method: POST\nAccess-Control-Request-Headers: "
+		"authorization");
 	assert_int_equal(a.status, 204);
 	assert_string_equal(header(&a, "access-control-allow-headers"), "authorization");
 	assert_string_equal(header(&a, "access-control-allow-origin"), "*");
@@ -457,9 +467,9 @@ static void conditions(void **state)
 		const char *header;
 		int status;
 	} rows[] = {
-		{ "If-None-Match: \"e1\"", 304 },   { "If-None-Match: W/\"e1\"", 304 },
-		{ "If-None-Match: *", 304 },	    { "If-None-Match: \"e0\", \"e1\"", 304 },
-		{ "If-None-Match: \"e0\"", 200 },   { "Prefer: return=minimal", 200 }, /* no write */
+		{ "If-None-Match: \"e1\"", 304 }, { "If-None-Match: W/\"e1\"", 304 },
+		{ "If-None-Match: *", 304 },      { "If-None-Match: \"e0\", \"e1\"", 304 },
+		{ "If-None-Match: \"e0\"", 200 }, { "Prefer: return=minimal", 200 }, /* no write */
 	};
 	struct answer a;
 
@@ -481,9 +491,11 @@ static void conditions(void **state)
 
 static void idempotent(void **state)
 {
-	static const char request[] = "POST /t/acme/api/v1/things HTTP/1.1\nContent-Type: application/json\n"
-				      "Authorization: Bearer writer\nIdempotency-Key: k-%d\n\n{\"n\":%d}";
-	struct answer a = ask(ar_printf(pool, request, 1, 1)), b = ask(ar_printf(pool, request, 1, 1));
+	static const char request[] =
+		"POST /t/acme/api/v1/things HTTP/1.1\nContent-Type: application/json\n"
+		"Authorization: Bearer writer\nIdempotency-Key: k-%d\n\n{\"n\":%d}";
+	struct answer a = ask(ar_printf(pool, request, 1, 1)),
+		      b = ask(ar_printf(pool, request, 1, 1));
 
 	assert_int_equal(a.status, 201);
 	assert_int_equal(b.status, 201);
@@ -508,7 +520,8 @@ static void problems(void **state)
 	assert_null(strstr(a.body, "secret"));
 	assert_str(ar_json_text(a.json, "instance", AR_STR_NONE), "/requests/r1");
 
-	a = ask("GET /t/acme/api/v1/echo/1?n=11&x=1 HTTP/1.1\nAccept-Language: de, zh-CN;q=0.9, en;q=0.1");
+	a = ask("GET /t/acme/api/v1/echo/1?n=11&x=1 HTTP/1.1\nAccept-Language: de, zh-CN;q=0.9, "
+		"en;q=0.1");
 	assert_int_equal(a.status, 422);
 	assert_string_equal(header(&a, "content-language"), "zh-CN");
 	assert_str(ar_json_path(a.json, AR_STR("fields.n.code"))->s, "too-large");
@@ -521,7 +534,8 @@ static void problems(void **state)
 	char *big = ar_alloc(pool, 200001);
 
 	memset(big, 'a', 200000);
-	a = ask(ar_printf(pool, "POST /t/acme/api/v1/open HTTP/1.1\nContent-Type: application/json\n\n%s",
+	a = ask(ar_printf(pool,
+			  "POST /t/acme/api/v1/open HTTP/1.1\nContent-Type: application/json\n\n%s",
 			  big));
 	assert_int_equal(a.status, 413);
 	assert_string_equal(code(&a), "too-large");
@@ -551,7 +565,8 @@ static void own_paths(void **state)
 
 	a = ask("GET /metrics HTTP/1.1");
 	assert_int_equal(a.status, 200);
-	assert_non_null(strstr(a.body, "\napprun_action_calls_total{action=\"test.echo\",result=\"ok\"} "));
+	assert_non_null(
+		strstr(a.body, "\napprun_action_calls_total{action=\"test.echo\",result=\"ok\"} "));
 	assert_non_null(strstr(a.body, "\nprocess_resident_memory_bytes "));
 	assert_non_null(strstr(a.body, "\napprun_http_requests_total "));
 	assert_non_null(strstr(a.body, "\napprun_store_commits_total "));
@@ -571,9 +586,10 @@ static void own_paths(void **state)
 static void access_log(void **state)
 {
 	static char text[1 << 20];
-	struct answer a = ask("GET /t/acme/api/v1/echo/1?n=3 HTTP/1.1\nX-Request-Id: logged-1\n"
-			      "Authorization: Bearer writer\n"
-			      "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+	struct answer a =
+		ask("GET /t/acme/api/v1/echo/1?n=3 HTTP/1.1\nX-Request-Id: logged-1\n"
+		    "Authorization: Bearer writer\n"
+		    "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 	struct ar_json *line = NULL;
 	char *at = NULL;
 
@@ -605,7 +621,8 @@ static void access_log(void **state)
 
 static void limits(void **state)
 {
-	static const char request[] = "GET /t/acme/api/v1/echo/1 HTTP/1.1\nX-Forwarded-For: 9.9.9.9, %s";
+	static const char request[] =
+		"GET /t/acme/api/v1/echo/1 HTTP/1.1\nX-Forwarded-For: 9.9.9.9, %s";
 	struct ar_edge_options options = plain;
 	struct answer a;
 

@@ -132,7 +132,7 @@ static int configure(struct conn *conn, enum conn_kind kind)
 	return sqlite3_exec(h, kind == CONN_READER ? reader : writer, NULL, NULL, NULL);
 }
 
-int conn_open(struct conn *conn, const char *path, enum conn_kind kind)
+int sqlite_conn_open(struct conn *conn, const char *path, enum conn_kind kind)
 {
 	int rc;
 
@@ -147,11 +147,11 @@ int conn_open(struct conn *conn, const char *path, enum conn_kind kind)
 	if (rc == SQLITE_OK)
 		return 0;
 	conn_fail(conn, rc, "open");
-	conn_close(conn);
+	sqlite_conn_close(conn);
 	return -1;
 }
 
-void conn_close(struct conn *conn)
+void sqlite_conn_close(struct conn *conn)
 {
 	struct cached *c = conn->first;
 
