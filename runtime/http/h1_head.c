@@ -98,6 +98,8 @@ ptrdiff_t h1_head_find(const char *p, size_t n, size_t *scanned)
 {
 	size_t at = *scanned;
 
+	if (at == 0 && n > 0 && p[0] != '\r' && (kinds[(unsigned char)p[0]] & 1) == 0)
+		return -1; /* TLS, or noise: need not be waited for */
 	while (at < n) {
 		const char *lf = memchr(p + at, '\n', n - at);
 		size_t i;

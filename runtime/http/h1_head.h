@@ -38,7 +38,7 @@ struct h1_head {
 /*
  * Looks for the end of the head in p[0..n). *scanned says how far earlier calls came (0 at first).
  * Returns the head's length with its empty line, 0 when more bytes are needed, -1 when a line ends
- * without CR.
+ * without CR or the first byte cannot begin a request.
  */
 ptrdiff_t h1_head_find(const char *p, size_t n, size_t *scanned);
 /* Reads a whole head (what h1_head_find found). 0, or -1 with the refusal. */

@@ -1,0 +1,363 @@
+/*
+ * limits.c - clients that take too long, come in too great numbers, or do not read; stopping.
+ * Times are short so that the test is; each has its own server.
+ */
+#include "server.h"
+
+#define HEADER_MS 200
+
+static int down(void **state)
+{
+	if (server != NULL)
+		server_down();
+	return 0;
+}
+
+static int64_t since(int64_t start)
+{
+	return ar_mono_ms() - start;
+}
+
+static int connections_open(void)
+{
+	struct ar_server_stats s;
+
+	ar_server_stats(server, &s);
+	return (int)s.connections_open;
+}
+
+static bool all_closed(void)
+{
+	for (int i = 0; i < 300 && connections_open() > 0; i++)
+		usleep(10000);
+	return connections_open() == 0;
+}
+
+static void slow_head(void **state)
+{
+	int64_t start = ar_mono_ms();
+	int fd;
+
+	server_up((struct ar_server_options){ .header_ms = HEADER_MS });
+	fd = dial();
+	put_z(fd, "GET / HTTP/1.1\r\n");
+	while (since(start) < 2000 && !readable(fd, 20))
+		if (put_z(fd, "X: y\r\n") != 0) /* a little all the time */
+			break;
+	read_for(fd, 1000);
+	assert_int_equal(status_of(got.p), 408);
+	assert_non_null(strstr(got.p, "http/too-slow"));
+	assert_true(since(start) >= HEADER_MS && since(start) < 2000);
+	close(fd);
+	/* one that sends nothing is closed without a word */
+	fd = dial();
+	start = ar_mono_ms();
+	assert_string_equal(read_for(fd, 2000), "");
+	assert_true(got.closed);
+	assert_true(since(start) >= HEADER_MS - 50);
+	close(fd);
+}
+
+static void slow_body(void **state)
+{
+	int64_t start = ar_mono_ms();
+	int fd;
+
+	server_up((struct ar_server_options){ .header_ms = HEADER_MS });
+	fd = dial();
+	put_z(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+	while (since(start) < 3000 && !readable(fd, 20))
+		if (put_z(fd, "x") != 0)
+			break;
+	read_for(fd, 1000);
+	assert_int_equal(status_of(got.p), 408);
+	assert_true(since(start) >= 3 * HEADER_MS && since(start) < 3000);
+	close(fd);
+	assert_int_equal(handled, 0);
+}
+
+/* A slow line is no attack: a body that keeps coming gets longer than 3 x header_ms. */
+static void steady_body(void **state)
+{
+	char block[4096];
+	int fd;
+
+	server_up((struct ar_server_options){ .header_ms = HEADER_MS });
+	memset(block, 'x', sizeof(block));
+	fd = dial();
+	put_z(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 81920\r\n"
+		  "Connection: close\r\n\r\n");
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(put(fd, block, sizeof(block)), 0);
+		usleep(50000);
+	}
+	read_for(fd, 1000);
+	assert_int_equal(status_of(got.p), 200);
+	assert_non_null(strstr(got.p, "|81920:"));
+	close(fd);
+}
+
+static void idle_connection(void **state)
+{
+	int64_t start;
+	int fd;
+
+	server_up((struct ar_server_options){ .idle_ms = 200 });
+	fd = dial();
+	put_z(fd, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+	read_until(fd, "200 OK", 1);
+	start = ar_mono_ms();
+	read_for(fd, 2000);
+	assert_true(got.closed);
+	assert_true(since(start) >= 150 && since(start) < 1500);
+	close(fd);
+}
+
+static void reader_that_does_not_read(void **state)
+{
+	int fd, small = 4096;
+	int64_t start;
+
+	server_up((struct ar_server_options){ .send_stall_ms = 300 });
+	fd = dial();
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	put_z(fd, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+	start = ar_mono_ms();
+	assert_true(wait_until(&handled, 1));
+	assert_int_equal(connections_open(), 1);
+	assert_true(all_closed());
+	assert_true(since(start) >= 300);
+	close(fd);
+}
+
+/* Some bytes a second are as good as none. */
+static void reader_that_sips(void **state)
+{
+	char c;
+	int fd, small = 4096;
+	int64_t start;
+
+	server_up((struct ar_server_options){ .send_stall_ms = 300 });
+	fd = dial();
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	put_z(fd, "GET /file?8000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+	start = ar_mono_ms();
+	assert_true(wait_until(&handled, 1));
+	while (connections_open() > 0 && since(start) < 5000) {
+		assert_true(read(fd, &c, 1) >= 0);
+		usleep(20000);
+	}
+	assert_int_equal(connections_open(), 0);
+	close(fd);
+}
+
+/* Slower than the stall limit in all, but always taking: served to the end. */
+static void reader_that_is_slow(void **state)
+{
+	static char block[65536];
+	size_t n = 0;
+	int fd, small = 65536;
+	int64_t start = ar_mono_ms();
+
+	server_up((struct ar_server_options){ .send_stall_ms = 300 });
+	fd = dial();
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	put_z(fd, "GET /file?8000000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+	for (;;) {
+		ssize_t r = read(fd, block, sizeof(block));
+
+		if (r <= 0)
+			break;
+		n += (size_t)r;
+		usleep(8000);
+	}
+	assert_true(n > 8000000);
+	assert_true(since(start) > 600);
+	close(fd);
+}
+
+static void too_many_connections(void **state)
+{
+	int fds[3];
+
+	server_up((struct ar_server_options){ .connections_max = 2 });
+	for (int i = 0; i < 2; i++) {
+		fds[i] = dial();
+		put_z(fds[i], "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+		read_until(fds[i], "200 OK", 1);
+	}
+	fds[2] = dial();
+	read_for(fds[2], 2000);
+	assert_int_equal(status_of(got.p), 503);
+	assert_non_null(strstr(got.p, "\"code\":\"unavailable\""));
+	assert_true(got.closed);
+	close(fds[2]);
+	close(fds[0]);
+	for (int i = 0; i < 200 && connections_open() > 1; i++)
+		usleep(10000);
+	fds[0] = dial();
+	put_z(fds[0], "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+	read_until(fds[0], "200 OK", 1);
+	assert_int_equal(status_of(got.p), 200);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* 64 bodies of the largest size are the most that is held; then 503, and it frees again. */
+static void too_many_bodies(void **state)
+{
+	static char block[10000];
+	int fds[70], fd, refused = 0;
+
+	server_up((struct ar_server_options){ .body_max = 10000 });
+	memset(block, 'x', sizeof(block));
+	for (int i = 0; i < 70; i++) {
+		fds[i] = dial();
+		put_z(fds[i], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n");
+		put(fds[i], block, 9999);
+	}
+	for (int i = 0; i < 70; i++) {
+		if (readable(fds[i], 20)) {
+			read_for(fds[i], 2000);
+			assert_int_equal(status_of(got.p), 503);
+			refused++;
+		}
+	}
+	assert_int_equal(refused, 6);
+	for (int i = 0; i < 70; i++)
+		close(fds[i]);
+	assert_true(all_closed());
+	fd = dial();
+	put_z(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n");
+	put(fd, block, 10000);
+	read_until(fd, "|10000:", 1);
+	assert_int_equal(status_of(got.p), 200);
+	close(fd);
+}
+
+static void *stop_server(void *arg)
+{
+	ar_server_stop(server, 2000);
+	server = NULL;
+	return NULL;
+}
+
+static void graceful_stop(void **state)
+{
+	int64_t start = ar_mono_ms();
+	int busy, idle;
+	pthread_t t;
+
+	server_up((struct ar_server_options){ .loops = 2 });
+	idle = dial();
+	put_z(idle, "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+	read_until(idle, "200 OK", 1);
+	busy = dial();
+	put_z(busy, "GET /sleep?400 HTTP/1.1\r\nHost: a\r\n\r\n");
+	assert_true(wait_until(&handled, 2));
+	pthread_create(&t, NULL, stop_server, NULL);
+	assert_true(readable(idle, 300));
+	read_for(idle, 1000);
+	assert_true(got.closed);
+	assert_true(since(start) < 400);
+	read_for(busy, 2000);
+	assert_int_equal(status_of(got.p), 200);
+	assert_non_null(strstr(got.p, "slept"));
+	assert_non_null(strstr(got.p, "Connection: close"));
+	assert_true(got.closed);
+	pthread_join(t, NULL);
+	assert_true(since(start) < 2000);
+	close(idle);
+	close(busy);
+}
+
+/* What is not done when the grace is over is cancelled, and still answers. */
+static void stop_cancels(void **state)
+{
+	int64_t start = ar_mono_ms();
+	int fd;
+
+	server_up((struct ar_server_options){ 0 });
+	fd = dial();
+	put_z(fd, "GET /sleep?20000 HTTP/1.1\r\nHost: a\r\n\r\n");
+	assert_true(wait_until(&handled, 1));
+	ar_server_stop(server, 200);
+	server = NULL;
+	assert_true(since(start) < 2000);
+	read_for(fd, 1000);
+	assert_non_null(strstr(got.p, "cut short"));
+	assert_int_equal(cancelled, 1);
+	close(fd);
+}
+
+static void port_taken(void **state)
+{
+	struct ar_server_options o = { .handle = test_handle, .loops = 1 };
+	struct ar_server *second;
+
+	server_up((struct ar_server_options){ 0 });
+	o.port = ar_server_port(server);
+	assert_int_equal(ar_server_start(&o, &second), -1);
+	assert_true(ar_err_is(AR_E_UNAVAILABLE));
+	ar_err_clear();
+}
+
+static int fail_to_start(int index)
+{
+	return index == 1 ? ar_fail(AR_E_CONFLICT, "what", "loop") : 0;
+}
+
+static void loop_start_fails(void **state)
+{
+	struct ar_server_options o = { .handle = test_handle, .loops = 2 };
+	struct ar_server *none = NULL;
+
+	o.loop_start = fail_to_start;
+	assert_int_equal(ar_server_start(&o, &none), -1);
+	assert_null(none);
+	assert_true(ar_err_is(AR_E_CONFLICT));
+	assert_string_equal(ar_err_param(ar_err(), "what"), "loop");
+	ar_err_clear();
+}
+
+static void spread_over_loops(void **state)
+{
+	int fds[40];
+
+	server_up((struct ar_server_options){ .loops = 4 });
+	for (int i = 0; i < 40; i++) {
+		fds[i] = dial();
+		put_z(fds[i], "GET /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+	}
+	for (int i = 0; i < 40; i++) {
+		read_until(fds[i], "200 OK", 1);
+		assert_int_equal(status_of(got.p), 200);
+		close(fds[i]);
+	}
+	assert_int_equal(handled, 40);
+	assert_true(all_closed());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(slow_head, down),
+		cmocka_unit_test_teardown(slow_body, down),
+		cmocka_unit_test_teardown(steady_body, down),
+		cmocka_unit_test_teardown(idle_connection, down),
+		cmocka_unit_test_teardown(reader_that_does_not_read, down),
+		cmocka_unit_test_teardown(reader_that_sips, down),
+		cmocka_unit_test_teardown(reader_that_is_slow, down),
+		cmocka_unit_test_teardown(too_many_connections, down),
+		cmocka_unit_test_teardown(too_many_bodies, down),
+		cmocka_unit_test_teardown(graceful_stop, down),
+		cmocka_unit_test_teardown(stop_cancels, down),
+		cmocka_unit_test_teardown(port_taken, down),
+		cmocka_unit_test_teardown(loop_start_fails, down),
+		cmocka_unit_test_teardown(spread_over_loops, down),
+	};
+
+	ar_log_fd(open("/dev/null", O_WRONLY));
+	assert_int_equal(ar_offload_start(2), 0);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
