@@ -32,9 +32,15 @@ static struct open_stream *open_find(struct h2_conn *h2, uint32_t id)
 	return NULL;
 }
 
-static void open_remove(struct conn *c, struct open_stream *o)
+static void uncharge(struct conn *c, struct open_stream *o)
 {
 	atomic_fetch_sub(&c->l->server->body_bytes, o->bytes);
+	o->bytes = 0;
+}
+
+static void open_remove(struct conn *c, struct open_stream *o)
+{
+	uncharge(c, o);
 	*o = c->h2->open[--c->h2->nopen];
 }
 
@@ -68,7 +74,7 @@ void h2_request(struct conn *c, uint32_t stream, size_t *nheaders, struct h1_ref
 		*why = (struct h1_refusal){ 503, "unavailable" };
 	else if (o != NULL)
 		*why = o->why;
-	if (o != NULL && o->nheaders > 0)
+	if (o != NULL && o->trailers)
 		*nheaders = AR_MIN(*nheaders, o->nheaders);
 }
 
@@ -120,6 +126,7 @@ static bool tidy(struct conn *c)
 								   0);
 				h2o_http2_conn_request_write(h2o_conn(c));
 				o->told = true;
+				uncharge(c, o);
 			}
 			if (o->ended)
 				open_remove(c, o);
@@ -267,6 +274,7 @@ static bool take_headers(struct conn *c, struct open_stream *o, const struct h2_
 	s = h2o_stream(c, f->stream);
 	if (o != NULL && s != NULL) {
 		o->nheaders = s->req.headers.size;
+		o->trailers = true;
 		o->ended = end;
 	}
 	return true;

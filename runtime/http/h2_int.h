@@ -11,9 +11,10 @@
 struct open_stream { /* its body has not ended */
 	uint32_t id;
 	int64_t since_ms;
-	size_t bytes;          /* that came, charged to the server */
-	size_t nheaders;       /* without trailers; 0 while none came */
-	bool seen, ended;      /* seen: its declared length was looked at */
+	size_t bytes;     /* that came, charged to the server */
+	size_t nheaders;  /* of the head, when trailers came */
+	bool seen, ended; /* seen: its declared length was looked at */
+	bool trailers;
 	bool told;             /* the client knows that it may stop */
 	struct h1_refusal why; /* slug: it was cut off */
 };

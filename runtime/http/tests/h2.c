@@ -1,0 +1,440 @@
+/*
+ * h2.c - HTTP/2 by hand: what works, and what is refused a stream at a time.
+ */
+#include "h2_client.h"
+
+static int up(void **state)
+{
+	server_up((struct ar_server_options){
+		.body_max = 100000, .header_ms = 300, .send_stall_ms = 500 });
+	return 0;
+}
+
+static int down(void **state)
+{
+	if (server != NULL)
+		server_down();
+	return 0;
+}
+
+static void plain_get(void **state)
+{
+	struct answer *a;
+
+	dial_h2();
+	headers(1, H2_END_STREAM,
+		(const char *const[]){ ":method", "GET", ":scheme", "http", ":path", "/echo?q=1",
+				       ":authority", "a.example:80", "cookie", "a=1", "x-one", "1",
+				       "cookie", "b=2", NULL });
+	a = answer_to(1);
+	assert_int_equal(a->status, 200);
+	assert_string_equal(a->body, "20 GET /echo|q=1|a.example:80|cookie=a=1; b=2;x-one=1;|0:");
+	assert_int_equal(h2.settings, 2);
+	hang_up();
+}
+
+static void in_pieces(void **state)
+{
+	struct ar_buf all;
+
+	dial_h2();
+	post(1, "/echo");
+	frame(H2_DATA, 0, 1, "hel", 3);
+	frame(H2_DATA, H2_END_STREAM, 1, "lo", 2);
+	ar_buf_init(&all, 1 << 20);
+	ar_buf_add(&all, out.p, out.n);
+	out.n = 0;
+	for (size_t i = 0; i < all.n; i++) {
+		assert_int_equal(put(h2.fd, all.p + i, 1), 0);
+		usleep(200);
+	}
+	assert_string_equal(answer_to(1)->body, "20 POST /echo||a||5:hello");
+	ar_buf_done(&all);
+	hang_up();
+}
+
+/* 900 requests, as many at once as the server allows. */
+static void many_streams(void **state)
+{
+	int ok = 0;
+
+	dial_h2();
+	for (uint32_t i = 0; i < 900; i++) {
+		get(1 + 2 * i, "/echo");
+		if (i % 100 == 99)
+			answer_to(1 + 2 * i);
+	}
+	for (int i = 0; i < 900; i++)
+		ok += h2.answers[i].status == 200 && h2.answers[i].end;
+	assert_int_equal(ok, 900);
+	hang_up();
+}
+
+static void refused_streams(void **state)
+{
+	dial_h2();
+	for (uint32_t i = 0; i < 130; i++)
+		get(1 + 2 * i, "/sleep?300");
+	answer_to(1);
+	listen_until(NULL, 500);
+	assert_int_equal(h2.answers[0].status, 200);
+	assert_int_equal(h2.answers[129].reset, 7); /* REFUSED_STREAM */
+	hang_up();
+}
+
+static void trailers_are_no_headers(void **state)
+{
+	dial_h2();
+	post(1, "/echo");
+	frame(H2_DATA, 0, 1, "body", 4);
+	headers(1, H2_END_STREAM, (const char *const[]){ "authorization", "smuggled", NULL });
+	assert_string_equal(answer_to(1)->body, "20 POST /echo||a||4:body");
+	hang_up();
+}
+
+static void head_and_file(void **state)
+{
+	struct answer *a;
+
+	dial_h2();
+	headers(1, H2_END_STREAM,
+		(const char *const[]){ ":method", "HEAD", ":scheme", "http", ":path", "/file?500",
+				       ":authority", "a", NULL });
+	a = answer_to(1);
+	assert_int_equal(a->status, 200);
+	assert_int_equal(a->n, 0);
+	get(3, "/file?300000");
+	frame(H2_WINDOW_UPDATE, 0, 0, "\x00\x10\x00\x00", 4);
+	frame(H2_WINDOW_UPDATE, 0, 3, "\x00\x10\x00\x00", 4);
+	a = answer_to(3);
+	assert_int_equal(a->status, 200);
+	assert_int_equal(a->n, 300000);
+	assert_true(a->end);
+	get(5, "/file?0");
+	assert_int_equal(answer_to(5)->status, 200);
+	get(7, "/file-short?300000");
+	frame(H2_WINDOW_UPDATE, 0, 7, "\x00\x10\x00\x00", 4);
+	a = answer_to(7);
+	assert_int_equal(a->reset, 2); /* INTERNAL_ERROR: not the whole */
+	get(9, "/echo");
+	assert_int_equal(answer_to(9)->status, 200);
+	hang_up();
+}
+
+static void bad_heads(void **state)
+{
+	static const char *const rows[][11] = {
+		{ ":method", "GET", ":scheme", "http", ":path", "", ":authority", "a", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "x", ":authority", "a", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/a b", ":authority", "a", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/a#b", ":authority", "a", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "*", ":authority", "a", NULL },
+		{ ":method", "G T", ":scheme", "http", ":path", "/", ":authority", "a", NULL },
+		{ ":method", "", ":scheme", "http", ":path", "/", ":authority", "a", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a/b", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", "host", "a", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a", "x",
+		  "a\x01", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a", "x y", "a",
+		  NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a",
+		  "content-length", "5", NULL },
+	};
+	int before = handled;
+
+	dial_h2();
+	for (uint32_t i = 0; i < AR_COUNT(rows); i++) {
+		struct answer *a;
+
+		headers(1 + 2 * i, H2_END_STREAM, rows[i]);
+		a = answer_to(1 + 2 * i);
+		if (a->status != 400 || strstr(a->body, "\"code\":\"malformed\"") == NULL)
+			fail_msg("row %u: %d %s", i, a->status, a->body);
+	}
+	assert_int_equal(handled, before);
+	hang_up();
+	dial_h2();
+	headers(1, H2_END_STREAM,
+		(const char *const[]){ ":method", "CONNECT", ":scheme", "http", ":path", "/",
+				       ":authority", "a", NULL });
+	assert_int_equal(answer_to(1)->status, 501);
+	hang_up();
+}
+
+/* 99 references to one table entry of 1 KB: few bytes sent, many meant. */
+static void headers_too_large(void **state)
+{
+	uint8_t block[2000];
+	size_t n = block_of(block, (const char *const[]){ ":method", "GET", ":scheme", "http",
+							  ":path", "/", ":authority", "a", NULL });
+
+	memcpy(block + n, "\x40\x01x\x7f\x81\x07", 6); /* x: 1,024 bytes, into the table */
+	n += 6;
+	memset(block + n, 'v', 127 + 0x381);
+	n += 127 + 0x381;
+	memset(block + n, 0xbe, 90);
+	n += 90;
+	dial_h2();
+	frame(H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, block, n);
+	assert_int_equal(answer_to(1)->status, 431);
+	hang_up();
+}
+
+static void client_resets(void **state)
+{
+	int before = cancelled;
+
+	dial_h2();
+	get(1, "/sleep?5000");
+	flush_frames();
+	usleep(50000);
+	frame(H2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+	get(3, "/echo");
+	assert_int_equal(answer_to(3)->status, 200);
+	assert_true(wait_until(&cancelled, before + 1));
+	assert_int_equal(h2.answers[0].status, 0);
+	hang_up();
+	/* and one that leaves altogether */
+	dial_h2();
+	get(1, "/sleep?5000");
+	flush_frames();
+	usleep(50000);
+	hang_up();
+	assert_true(wait_until(&cancelled, before + 2));
+}
+
+static void body_announced_too_large(void **state)
+{
+	struct answer *a;
+
+	dial_h2();
+	headers(1, 0,
+		(const char *const[]){ ":method", "POST", ":scheme", "http", ":path", "/echo",
+				       ":authority", "a", "content-length", "100001",
+				       "accept-language", "zh", NULL });
+	a = answer_to(1);
+	assert_int_equal(a->status, 413);
+	assert_non_null(strstr(a->body, "\"lang\":\"zh\""));
+	listen_until(NULL, 200);
+	assert_int_equal(a->reset, 0); /* NO_ERROR: the rest need not come */
+	get(3, "/echo");
+	assert_int_equal(answer_to(3)->status, 200);
+	hang_up();
+}
+
+/* A body that turns out too large is answered at once; what it still sends harms nobody. */
+static void body_too_large(void **state)
+{
+	static uint8_t block[H2_FRAME_MAX];
+	struct answer *a;
+	int before = handled;
+
+	dial_h2();
+	post(1, "/echo");
+	for (int i = 0; i < 30; i++)
+		frame(H2_DATA, 0, 1, block, sizeof(block));
+	a = answer_to(1);
+	assert_int_equal(a->status, 413);
+	for (int i = 0; i < 30; i++)
+		frame(H2_DATA, i == 29 ? H2_END_STREAM : 0, 1, block, sizeof(block));
+	get(3, "/echo");
+	assert_int_equal(answer_to(3)->status, 200);
+	assert_int_equal(h2.goaway, -1);
+	/* 54 of 60 frames were dropped, and their bytes given back */
+	assert_in_range(h2.window_bytes, 53 * sizeof(block), 55 * sizeof(block));
+	/* exactly the largest is fine */
+	post(5, "/echo");
+	for (int i = 0; i < 10; i++)
+		frame(H2_DATA, i == 9 ? H2_END_STREAM : 0, 5, block, 10000);
+	a = answer_to(5);
+	assert_int_equal(a->status, 200);
+	assert_non_null(strstr(a->body, "|100000:"));
+	assert_int_equal(handled, before + 2);
+	hang_up();
+}
+
+/* One connection may hold two bodies of the largest size, not more. */
+static void bodies_together_too_large(void **state)
+{
+	static uint8_t block[H2_FRAME_MAX];
+
+	dial_h2();
+	for (uint32_t id = 1; id <= 5; id += 2)
+		post(id, "/echo");
+	for (int k = 0; k < 6; k++) {
+		frame(H2_DATA, 0, 1, block, sizeof(block));
+		frame(H2_DATA, 0, 3, block, sizeof(block));
+	}
+	frame(H2_DATA, 0, 5, block, sizeof(block));
+	assert_int_equal(answer_to(5)->status, 503);
+	frame(H2_DATA, H2_END_STREAM, 1, "", 0);
+	assert_int_equal(answer_to(1)->status, 200);
+	frame(H2_DATA, H2_END_STREAM, 3, "", 0);
+	assert_int_equal(answer_to(3)->status, 200);
+	post(7, "/echo");
+	frame(H2_DATA, H2_END_STREAM, 7, block, sizeof(block));
+	assert_int_equal(answer_to(7)->status, 200);
+	hang_up();
+}
+
+static void slow_body(void **state)
+{
+	int64_t start = ar_mono_ms();
+	struct answer *a;
+
+	dial_h2();
+	post(1, "/echo");
+	flush_frames();
+	while (ar_mono_ms() - start < 3000 && !h2.closed && h2.answers[0].status == 0) {
+		frame(H2_DATA, 0, 1, "x", 1);
+		flush_frames();
+		listen_until(NULL, 50);
+	}
+	a = answer_to(1);
+	assert_int_equal(a->status, 408);
+	assert_true(ar_mono_ms() - start >= 900);
+	get(3, "/echo");
+	assert_int_equal(answer_to(3)->status, 200);
+	hang_up();
+}
+
+static void half_a_frame(void **state)
+{
+	int64_t start = ar_mono_ms();
+
+	dial_h2();
+	frame(H2_DATA, 0, 1, "xxx", 3);
+	out.n -= 2;
+	flush_frames();
+	listen_until(NULL, 3000);
+	assert_true(h2.closed);
+	assert_int_equal(h2.goaway, 11);
+	assert_in_range(ar_mono_ms() - start, 800, 2500);
+	hang_up();
+}
+
+static void half_a_preface(void **state)
+{
+	int fd = dial();
+	int64_t start = ar_mono_ms();
+
+	put(fd, H2_PREFACE, 20);
+	read_for(fd, 2000);
+	assert_true(got.closed);
+	assert_in_range(ar_mono_ms() - start, 200, 1500);
+	close(fd);
+}
+
+/* A window that never opens: the stream is taken back, its neighbour is served. */
+static void no_window(void **state)
+{
+	dial_h2();
+	frame(H2_SETTINGS, 0, 0, "\x00\x04\x00\x00\x00\x00", 6);
+	get(1, "/big");
+	get(3, "/file?100000");
+	flush_frames();
+	listen_until(NULL, 1500);
+	assert_int_equal(h2.answers[0].status, 200);
+	assert_true(h2.answers[0].reset > 0);
+	assert_true(h2.answers[1].reset > 0);
+	assert_int_equal(h2.goaway, -1);
+	frame(H2_SETTINGS, 0, 0, "\x00\x04\x00\x00\xff\xff", 6);
+	get(5, "/echo");
+	assert_int_equal(answer_to(5)->status, 200);
+	hang_up();
+}
+
+/* All the window in the world, but nothing is read from the socket. */
+static void no_reading(void **state)
+{
+	struct ar_server_stats s;
+	int small = 4096;
+
+	dial_h2();
+	setsockopt(h2.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	frame(H2_SETTINGS, 0, 0, "\x00\x04\x7f\xff\xff\xff", 6);
+	frame(H2_WINDOW_UPDATE, 0, 0, "\x7f\x00\x00\x00", 4);
+	get(1, "/big");
+	flush_frames();
+	for (int i = 0; i < 300; i++) {
+		ar_server_stats(server, &s);
+		if (s.connections_open == 0)
+			break;
+		usleep(10000);
+	}
+	assert_int_equal(s.connections_open, 0);
+	hang_up();
+}
+
+static void ignores_unknown_frames(void **state)
+{
+	dial_h2();
+	frame(0xee, 0xff, 77, "whatever", 8);
+	get(1, "/echo");
+	assert_int_equal(answer_to(1)->status, 200);
+	hang_up();
+}
+
+static void *stop_server(void *arg)
+{
+	ar_server_stop(server, 2000);
+	server = NULL;
+	return NULL;
+}
+
+static void graceful_stop(void **state)
+{
+	int64_t start = ar_mono_ms();
+	int before = handled;
+	pthread_t t;
+
+	dial_h2();
+	get(1, "/sleep?400");
+	flush_frames();
+	assert_true(wait_until(&handled, before + 1));
+	pthread_create(&t, NULL, stop_server, NULL);
+	usleep(100000);
+	get(3, "/echo"); /* after the GOAWAY: not to be run */
+	flush_frames();
+	listen_until(NULL, 2000);
+	assert_int_equal(h2.goaway, 0);
+	assert_int_equal(h2.goaway_last, 1);
+	assert_int_equal(h2.answers[0].status, 200);
+	assert_string_equal(h2.answers[0].body, "slept");
+	assert_int_equal(h2.answers[1].status, 503);
+	assert_true(h2.closed);
+	pthread_join(t, NULL);
+	assert_int_equal(handled, before + 1);
+	assert_true(ar_mono_ms() - start < 2000);
+	hang_up();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(plain_get),
+		cmocka_unit_test(in_pieces),
+		cmocka_unit_test(many_streams),
+		cmocka_unit_test(refused_streams),
+		cmocka_unit_test(trailers_are_no_headers),
+		cmocka_unit_test(head_and_file),
+		cmocka_unit_test(bad_heads),
+		cmocka_unit_test(headers_too_large),
+		cmocka_unit_test(client_resets),
+		cmocka_unit_test(body_announced_too_large),
+		cmocka_unit_test(body_too_large),
+		cmocka_unit_test(bodies_together_too_large),
+		cmocka_unit_test(slow_body),
+		cmocka_unit_test(half_a_frame),
+		cmocka_unit_test(half_a_preface),
+		cmocka_unit_test(no_window),
+		cmocka_unit_test(no_reading),
+		cmocka_unit_test(ignores_unknown_frames),
+		cmocka_unit_test(graceful_stop),
+	};
+
+	ar_log_fd(open("/dev/null", O_WRONLY));
+	assert_int_equal(ar_offload_start(2), 0);
+	return cmocka_run_group_tests(tests, up, down);
+}
