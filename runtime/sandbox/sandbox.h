@@ -17,25 +17,25 @@
 #include "json/json.h"
 
 /* Of the code: the caller of a function sees what the function module makes of them. */
-extern const struct ar_err_def AR_E_SANDBOX_ERROR[1];     /* 500 sandbox/error: message, line */
-extern const struct ar_err_def AR_E_SANDBOX_CPU[1];       /* 500 sandbox/cpu-limit: limit (ms) */
-extern const struct ar_err_def AR_E_SANDBOX_MEMORY[1];    /* 500 sandbox/memory-limit: limit (MiB) */
-extern const struct ar_err_def AR_E_SANDBOX_WALL[1];      /* 504 sandbox/wall-limit: limit (ms) */
-extern const struct ar_err_def AR_E_SANDBOX_RESULT[1];    /* 500 sandbox/result-too-large: limit */
-extern const struct ar_err_def AR_E_SANDBOX_CALLS[1];     /* 500 sandbox/host-calls: limit */
-extern const struct ar_err_def AR_E_SANDBOX_DEPTH[1];     /* 508 sandbox/depth: limit */
-extern const struct ar_err_def AR_E_SANDBOX_HANDLER[1];   /* 500 sandbox/no-handler */
-extern const struct ar_err_def AR_E_SANDBOX_KILLED[1];    /* 500 sandbox/killed: the executor died */
+extern const struct ar_err_def AR_E_SANDBOX_ERROR[1];   /* 500 sandbox/error: message, line */
+extern const struct ar_err_def AR_E_SANDBOX_CPU[1];     /* 500 sandbox/cpu-limit: limit (ms) */
+extern const struct ar_err_def AR_E_SANDBOX_MEMORY[1];  /* 500 sandbox/memory-limit: limit (MiB) */
+extern const struct ar_err_def AR_E_SANDBOX_WALL[1];    /* 504 sandbox/wall-limit: limit (ms) */
+extern const struct ar_err_def AR_E_SANDBOX_RESULT[1];  /* 500 sandbox/result-too-large: limit */
+extern const struct ar_err_def AR_E_SANDBOX_CALLS[1];   /* 500 sandbox/host-calls: limit */
+extern const struct ar_err_def AR_E_SANDBOX_DEPTH[1];   /* 508 sandbox/depth: limit */
+extern const struct ar_err_def AR_E_SANDBOX_HANDLER[1]; /* 500 sandbox/no-handler */
+extern const struct ar_err_def AR_E_SANDBOX_KILLED[1];  /* 500 sandbox/killed: the executor died */
 /* Of the source, at deploy (and at a call, when it was never checked). */
-extern const struct ar_err_def AR_E_SANDBOX_SYNTAX[1];    /* 422 sandbox/syntax: message, line */
-extern const struct ar_err_def AR_E_SANDBOX_BYTECODE[1];  /* 422 sandbox/bytecode */
+extern const struct ar_err_def AR_E_SANDBOX_SYNTAX[1];   /* 422 sandbox/syntax: message, line */
+extern const struct ar_err_def AR_E_SANDBOX_BYTECODE[1]; /* 422 sandbox/bytecode */
 /* Of the moment: try again. */
-extern const struct ar_err_def AR_E_SANDBOX_BUSY[1];      /* 429 sandbox/busy: this tenant's limit */
-extern const struct ar_err_def AR_E_SANDBOX_FULL[1];      /* 503 sandbox/full: the process's limit */
+extern const struct ar_err_def AR_E_SANDBOX_BUSY[1]; /* 429 sandbox/busy: this tenant's limit */
+extern const struct ar_err_def AR_E_SANDBOX_FULL[1]; /* 503 sandbox/full: the process's limit */
 
 /* ---- the process ---- */
 
-struct ar_sandbox_options { /* 0: the default */
+struct ar_sandbox_options {       /* 0: the default */
 	int loops;                /* that will attach (1): they share executors_max evenly */
 	int executors_max;        /* processes, all loops together (512) */
 	int executors_per_tenant; /* on one loop (4); more than one only while they are busy */
@@ -56,23 +56,23 @@ AR_YIELDS void ar_sandbox_detach(void); /* ends this loop's executors; calls in 
 
 /* ---- a call ---- */
 
-struct ar_sandbox_limits { /* 0: the default */
-	int64_t cpu_soft_ms;  /* 100: the Lua code gets an error that it cannot catch */
-	int64_t cpu_hard_ms;  /* 1,000: its process is killed; at most 30,000 */
-	int64_t wall_ms;      /* 30,000: with all waiting; includes the wait for a place */
-	size_t memory;        /* 32 MiB; 1 MiB to 256 MiB; of the Lua state, all in all */
-	size_t output_max;    /* 1 MiB; at most 6 MiB; of the result, and of each host call's input */
-	size_t log_max;       /* 64 KiB of text; a line that says so follows when more was printed */
-	int host_calls;       /* 1,000 */
+struct ar_sandbox_limits {   /* 0: the default */
+	int64_t cpu_soft_ms; /* 100: the Lua code gets an error that it cannot catch */
+	int64_t cpu_hard_ms; /* 1,000: its process is killed; at most 30,000 */
+	int64_t wall_ms;     /* 30,000: with all waiting; includes the wait for a place */
+	size_t memory;       /* 32 MiB; 1 MiB to 256 MiB; of the Lua state, all in all */
+	size_t output_max; /* 1 MiB; at most 6 MiB; of the result, and of each host call's input */
+	size_t log_max;    /* 64 KiB of text; a line that says so follows when more was printed */
+	int host_calls;    /* 1,000 */
 };
-#define AR_SANDBOX_SOURCE_MAX ((size_t)1 << 20)
-#define AR_SANDBOX_INPUT_MAX ((size_t)6 << 20)
-#define AR_SANDBOX_DEPTH_MAX 8
+#define AR_SANDBOX_SOURCE_MAX  ((size_t)1 << 20)
+#define AR_SANDBOX_INPUT_MAX   ((size_t)6 << 20)
+#define AR_SANDBOX_DEPTH_MAX   8
 #define AR_SANDBOX_MODULES_MAX 64
 
 struct ar_sandbox_code {
-	struct ar_str id;     /* never another source under the same id: a version's id, a hash */
-	struct ar_str name;   /* how errors and require() name it: "send_email", at most 120 bytes */
+	struct ar_str id;   /* never another source under the same id: a version's id, a hash */
+	struct ar_str name; /* how errors and require() name it: "send_email", at most 120 bytes */
 	struct ar_str source; /* text */
 };
 
@@ -86,18 +86,18 @@ typedef int ar_sandbox_host_fn(void *arg, struct ar_pool *pool, struct ar_str ac
 			       struct ar_json *input, struct ar_json **ret);
 
 struct ar_sandbox_run {
-	struct ar_str tenant;              /* its executors never see another one */
+	struct ar_str tenant; /* its executors never see another one */
 	struct ar_sandbox_code code;
 	const struct ar_sandbox_code *modules; /* what require() finds, by name */
 	size_t nmodules;
-	const struct ar_json *input;       /* first argument; NULL: an empty table */
-	const struct ar_json *context;     /* second argument; NULL: an empty table */
+	const struct ar_json *input;   /* first argument; NULL: an empty table */
+	const struct ar_json *context; /* second argument; NULL: an empty table */
 	struct ar_sandbox_limits limits;
 	AR_YIELDS ar_sandbox_host_fn *host; /* NULL: host calls raise an error */
 	void *host_arg;
-	int depth;                         /* 0 outside; more than AR_SANDBOX_DEPTH_MAX is refused */
-	int64_t now_ms;                    /* what os.time() says throughout; 0: ar_now_ms() */
-	uint64_t seed;                     /* of math.random; 0: a random one. Same seed, same numbers */
+	int depth;      /* 0 outside; more than AR_SANDBOX_DEPTH_MAX is refused */
+	int64_t now_ms; /* what os.time() says throughout; 0: ar_now_ms() */
+	uint64_t seed;  /* of math.random; 0: a random one. Same seed, same numbers */
 };
 
 struct ar_sandbox_log {
@@ -105,15 +105,15 @@ struct ar_sandbox_log {
 	struct ar_str text;  /* valid UTF-8 */
 };
 
-struct ar_sandbox_result { /* filled also when the call fails, as far as it got */
-	struct ar_json *output;        /* JSON null for nil; NULL when the call failed */
+struct ar_sandbox_result {      /* filled also when the call fails, as far as it got */
+	struct ar_json *output; /* JSON null for nil; NULL when the call failed */
 	const struct ar_sandbox_log *logs;
 	size_t nlogs;
-	bool logs_cut;                 /* the limit was met */
+	bool logs_cut; /* the limit was met */
 	int64_t cpu_us, wall_us;
-	size_t memory_peak;            /* bytes of the Lua state */
+	size_t memory_peak; /* bytes of the Lua state */
 	int host_calls;
-	uint64_t seed;                 /* that was used: record it to run the same again */
+	uint64_t seed; /* that was used: record it to run the same again */
 	/*
 	 * When the code itself failed (sandbox/error, sandbox/syntax), else NULL: {"message", "line",
 	 * "module", "trace"} and "value", what error() was given when that was a table: the error of

@@ -1,0 +1,139 @@
+/*
+ * rig.h - a loop with the sandbox on it, for tests: rig_call() runs one call to its end.
+ */
+#ifndef AR_SANDBOX_RIG_H
+#define AR_SANDBOX_RIG_H
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "sandbox/sandbox.h"
+
+struct rig_call {
+	struct ar_pool *pool;
+	struct ar_sandbox_run run;
+	struct ar_sandbox_result result;
+	int r;
+	char slug[64]; /* of the error; empty: none */
+	char message[256];
+	int line;
+	bool done;
+};
+
+static struct ar_loop *rig_loop;
+static int rig_open;
+
+static inline void rig_prepare(struct rig_call *c, const char *tenant, const char *source)
+{
+	memset(c, 0, sizeof(*c));
+	c->pool = ar_pool_new();
+	c->run.tenant = ar_str(tenant);
+	c->run.code = (struct ar_sandbox_code){ ar_sha256_hex(c->pool, ar_str(source)),
+						AR_STR("test"), ar_str(source) };
+}
+
+static inline void rig_note_error(struct rig_call *c)
+{
+	const struct ar_err *err = ar_err();
+	const char *message, *line;
+
+	c->slug[0] = c->message[0] = '\0';
+	if (c->r == 0)
+		return;
+	assert_non_null(err);
+	snprintf(c->slug, sizeof(c->slug), "%s", err->def->slug);
+	message = ar_err_param(err, "message");
+	line = ar_err_param(err, "line");
+	snprintf(c->message, sizeof(c->message), "%s", message != NULL ? message : "");
+	c->line = line != NULL ? (int)strtol(line, NULL, 10) : 0;
+	ar_err_clear();
+}
+
+static inline void rig_end_one(void)
+{
+	if (--rig_open == 0)
+		ar_loop_stop(rig_loop);
+}
+
+static inline void rig_fiber(void *arg)
+{
+	struct rig_call *c = arg;
+
+	c->r = ar_sandbox_call(c->pool, &c->run, &c->result);
+	rig_note_error(c);
+	c->done = true;
+	rig_end_one();
+}
+
+/* Begins it; rig_wait() runs the loop until all that was begun has ended. */
+static inline struct ar_fiber *rig_begin(struct rig_call *c)
+{
+	rig_open++;
+	return ar_go("test", rig_fiber, c, AR_NO_DEADLINE);
+}
+
+static inline void rig_wait(void)
+{
+	if (rig_open > 0)
+		ar_loop_run(rig_loop);
+}
+
+static inline void rig_call(struct rig_call *c)
+{
+	rig_begin(c);
+	rig_wait();
+}
+
+static inline void rig_free(struct rig_call *c)
+{
+	ar_pool_free(c->pool);
+	memset(c, 0, sizeof(*c));
+}
+
+static inline const char *rig_output(struct rig_call *c)
+{
+	return c->result.output == NULL
+		       ? "(none)"
+		       : ar_strz(c->pool, ar_json_print(c->pool, c->result.output));
+}
+
+static inline int rig_start_with(const struct ar_sandbox_options *options)
+{
+	if (ar_sandbox_init(options) != 0) {
+		ar_log_err(AR_ERROR, "test", "ar_sandbox_init");
+		return -1;
+	}
+	ar_log_level(AR_ERROR);
+	rig_loop = ar_loop_new();
+	ar_sandbox_attach();
+	return 0;
+}
+
+static inline int rig_start(void **state)
+{
+	(void)state;
+	return rig_start_with(NULL);
+}
+
+static inline void rig_detach(void *arg)
+{
+	(void)arg;
+	ar_sandbox_detach();
+	ar_loop_stop(rig_loop);
+}
+
+static inline int rig_end(void **state)
+{
+	(void)state;
+	ar_go("detach", rig_detach, NULL, AR_NO_DEADLINE);
+	ar_loop_run(rig_loop);
+	ar_loop_free(rig_loop);
+	ar_sandbox_done();
+	return 0;
+}
+
+#endif
