@@ -69,8 +69,6 @@ static const struct ar_field create_fields[] = {
 	AR_FIELD_FREE("name", AR_F_TEXT, .required = true, .min = 1, .max = 39,
 		      .help = "Lower-case letters, digits and hyphens"),
 	AR_FIELD_FREE("email", AR_F_EMAIL, .max = 254, .help = "Of the first administrator"),
-	AR_FIELD_FREE("password", AR_F_TEXT, .min = 8, .max = 72, .secret = true,
-		      .help = "Of the first administrator; generated when not given"),
 	{ 0 },
 };
 

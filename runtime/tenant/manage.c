@@ -190,6 +190,20 @@ AR_YIELDS int ar_tenant_create(struct ar_str name,
 
 /* ---- delete and list ---- */
 
+static AR_YIELDS void (*on_delete[16])(struct ar_str name);
+static size_t non_delete;
+
+void ar_tenant_on_delete(AR_YIELDS void (*fn)(struct ar_str name))
+{
+	assert(non_delete < AR_COUNT(on_delete));
+	on_delete[non_delete++] = fn;
+}
+
+void tenant_manage_reset(void)
+{
+	non_delete = 0;
+}
+
 static AR_YIELDS int delete_row(struct ar_str name, struct tenant_shared **ret_shared)
 {
 	struct platform platform;
@@ -223,6 +237,8 @@ static AR_YIELDS int delete_rest(struct ar_str name, struct tenant_shared *share
 		if (ar_sleep(5) != 0)
 			return -1;
 	}
+	for (size_t i = 0; i < non_delete; i++)
+		on_delete[i](name);
 	if (ar_store_drop(ar_tenant_store(), name) != 0 && !ar_err_is(AR_E_NO_DATABASE))
 		return -1;
 	ar_err_clear();

@@ -42,6 +42,7 @@ void ar_tenant_done(void)
 	shared_by_name = busy_names = NULL;
 	process_store = NULL;
 	tenant_slots_reset();
+	tenant_manage_reset();
 }
 
 struct ar_store *ar_tenant_store(void)

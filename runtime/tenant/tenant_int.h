@@ -76,6 +76,7 @@ void tenant_slots_reset(void); /* forgets what was registered */
 extern struct ar_tenant_slot tenant_setting_slot;
 
 /* manage.c */
+void tenant_manage_reset(void);
 AR_YIELDS int tenant_lookup(struct ar_str name, struct ar_pool *pool, struct ar_str *ret_id);
 
 #endif

@@ -41,7 +41,7 @@ npm_install() {
 	stamp=$(sha256sum "$dir/package-lock.json" | cut -c1-64)
 	[ "$(cat "$dir/node_modules/.stamp" 2>/dev/null)" = "$stamp" ] && return
 	say "npm packages of $1"
-	(cd "$dir" && npm ci --no-audit --no-fund --loglevel=error)
+	(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
 	echo "$stamp" >"$dir/node_modules/.stamp"
 }
 

@@ -299,6 +299,30 @@ TEST(errors_leave_the_unit_usable)
 	ar_db_release(db);
 }
 
+static const char *chain(int terms)
+{
+	struct ar_buf *buf = ar_buf_new(pool, 1 << 20);
+
+	ar_buf_z(buf, "SELECT 'x'");
+	for (int i = 1; i < terms; i++)
+		ar_buf_z(buf, " || 'y'");
+	return ar_strz(pool, ar_buf_view(buf));
+}
+
+TEST(deep_expressions_fit_the_stack_or_are_refused)
+{
+	struct ar_db *db = rig_db(&rig, "deep");
+	struct ar_scope scope;
+	struct ar_rows rows;
+
+	scope_on(&scope, db);
+	CHECK(ar_query(&scope, &rows, chain(390), AR_NO_ARGS) == 0);
+	CHECK(ar_rows_next(&rows) && ar_col_str(&rows, 0).n == 390);
+	if (rig_is_sqlite(&rig))
+		CHECK_FAILS(ar_query(&scope, &rows, chain(900), AR_NO_ARGS), AR_E_TOO_LARGE);
+	ar_db_release(db);
+}
+
 /* ---- units ---- */
 
 TEST(reads_see_the_last_commit_then_their_own_writes)
@@ -623,6 +647,7 @@ int main(void)
 		cmocka_unit_test(values_come_back),
 		cmocka_unit_test(a_large_result_is_whole),
 		cmocka_unit_test(errors_leave_the_unit_usable),
+		cmocka_unit_test(deep_expressions_fit_the_stack_or_are_refused),
 		cmocka_unit_test(reads_see_the_last_commit_then_their_own_writes),
 		cmocka_unit_test(a_forgotten_unit_is_rolled_back),
 		cmocka_unit_test(savepoints_nest),

@@ -12,6 +12,7 @@
 
 #define CACHE_MAX       96
 #define PROGRESS_OPS    1000
+#define EXPR_DEPTH_MAX  400
 #define READER_CACHE_KB "1024"
 #define WRITER_CACHE_KB "4096"
 
@@ -76,6 +77,8 @@ int conn_fail(struct conn *conn, int rc, const char *sql)
 	case SQLITE_TOOBIG:
 		return ar_fail(AR_E_TOO_LARGE, "what", "value");
 	default:
+		if (strncmp(text, "Expression tree is too large", 28) == 0)
+			return ar_fail(AR_E_TOO_LARGE, "what", "expression");
 		return ar_fail_why(AR_E_STORE, "%s (%d), in: %.300s", text, rc, sql);
 	}
 }
@@ -120,6 +123,8 @@ static int configure(struct conn *conn, enum conn_kind kind)
 	sqlite3_db_config(h, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
 	sqlite3_db_config(h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, kind == CONN_READER, NULL);
 	sqlite3_limit(h, SQLITE_LIMIT_ATTACHED, 0);
+	/* Each level may take 400 bytes of a fiber's stack. */
+	sqlite3_limit(h, SQLITE_LIMIT_EXPR_DEPTH, EXPR_DEPTH_MAX);
 	sqlite3_limit(h, SQLITE_LIMIT_LENGTH, (int)AR_ROWS_BYTES_MAX);
 	sqlite3_busy_timeout(h, 1000); /* only recovery after a crash makes anybody wait */
 	sqlite3_wal_autocheckpoint(h, 0);
@@ -127,7 +132,7 @@ static int configure(struct conn *conn, enum conn_kind kind)
 	return sqlite3_exec(h, kind == CONN_READER ? reader : writer, NULL, NULL, NULL);
 }
 
-int conn_open(struct conn *conn, const char *path, enum conn_kind kind)
+int sqlite_conn_open(struct conn *conn, const char *path, enum conn_kind kind)
 {
 	int rc;
 
@@ -142,11 +147,11 @@ int conn_open(struct conn *conn, const char *path, enum conn_kind kind)
 	if (rc == SQLITE_OK)
 		return 0;
 	conn_fail(conn, rc, "open");
-	conn_close(conn);
+	sqlite_conn_close(conn);
 	return -1;
 }
 
-void conn_close(struct conn *conn)
+void sqlite_conn_close(struct conn *conn)
 {
 	struct cached *c = conn->first;
 

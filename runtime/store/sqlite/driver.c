@@ -183,7 +183,7 @@ static int db_open_job(void *arg)
 
 	if (file_ref(db->db.home->store->driver, db->db.name, &file) != 0)
 		return -1;
-	if (conn_open(&db->reader, file->path, CONN_READER) != 0) {
+	if (sqlite_conn_open(&db->reader, file->path, CONN_READER) != 0) {
 		file_unref(file);
 		return -1;
 	}
@@ -205,7 +205,7 @@ static void db_close_job(void *arg)
 {
 	struct close_job *job = arg;
 
-	conn_close(&job->db->reader);
+	sqlite_conn_close(&job->db->reader);
 	file_unref(job->db->file);
 	ar_wake_post(&job->wake);
 }

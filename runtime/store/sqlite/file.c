@@ -246,11 +246,11 @@ static void close_all(struct file *file)
 {
 	for (size_t i = 0; i < AR_COUNT(file->spares); i++) {
 		if (file->spares[i] != NULL) {
-			conn_close(file->spares[i]);
+			sqlite_conn_close(file->spares[i]);
 			ar_heap_free(file->spares[i]);
 		}
 	}
-	conn_close(&file->writer); /* last: it checkpoints and removes the log */
+	sqlite_conn_close(&file->writer); /* last: it checkpoints and removes the log */
 }
 
 void file_unref(struct file *file)
@@ -290,7 +290,7 @@ static int on_wal(void *arg, AR_UNUSED sqlite3 *h, AR_UNUSED const char *name, i
 
 int file_open_writer(struct file *file)
 {
-	if (conn_open(&file->writer, file->path, CONN_WRITER) != 0)
+	if (sqlite_conn_open(&file->writer, file->path, CONN_WRITER) != 0)
 		return -1;
 	sqlite3_wal_hook(file->writer.h, on_wal, file);
 	return 0;
@@ -308,7 +308,7 @@ int file_spare_take(struct file *file, struct conn **ret)
 	pthread_mutex_unlock(&file->lock);
 	if (conn == NULL) {
 		conn = ar_heap_new(struct conn);
-		if (conn_open(conn, file->path, CONN_READER) != 0) {
+		if (sqlite_conn_open(conn, file->path, CONN_READER) != 0) {
 			ar_heap_free(conn);
 			return -1;
 		}
@@ -328,7 +328,7 @@ void file_spare_give(struct file *file, struct conn *conn)
 	}
 	pthread_mutex_unlock(&file->lock);
 	if (conn != NULL) {
-		conn_close(conn);
+		sqlite_conn_close(conn);
 		ar_heap_free(conn);
 	}
 }

@@ -41,8 +41,8 @@ struct conn {
 enum conn_kind { CONN_READER, CONN_WRITER };
 
 /* The file must be there. -1: nothing is open. Blocks. */
-int conn_open(struct conn *conn, const char *path, enum conn_kind kind);
-void conn_close(struct conn *conn);
+int sqlite_conn_open(struct conn *conn, const char *path, enum conn_kind kind);
+void sqlite_conn_close(struct conn *conn);
 int conn_prepare(struct conn *conn, const char *sql, struct cached **ret);
 
 #define CONN_OVER_BUDGET 1

@@ -83,6 +83,14 @@ static AR_YIELDS int64_t sum_things(struct ar_tenant *tenant)
 	return ar_col_int(&rows, 0);
 }
 
+static int told;
+
+static AR_YIELDS void tell(struct ar_str name)
+{
+	assert_str(name, "acme");
+	told++;
+}
+
 BODY(created_filled_deleted)
 {
 	struct ar_tenant *tenant, *again;
@@ -108,7 +116,9 @@ BODY(created_filled_deleted)
 	assert_ok(ar_tenant_list(pool, AR_STR("acme"), 10, &list));
 	assert_int_equal(list->count, 1);
 
+	ar_tenant_on_delete(tell);
 	assert_ok(ar_tenant_delete(AR_STR("acme")));
+	assert_int_equal(told, 1);
 	assert_fails(ar_tenant_acquire(AR_STR("acme"), &tenant), AR_E_TENANT_UNKNOWN);
 	assert_ok(ar_tenant_create(AR_STR("acme"), NULL,
 				   NULL)); /* the name is free again, and empty */

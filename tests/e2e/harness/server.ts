@@ -1,0 +1,104 @@
+// Starts the real apprun in a folder of its own, on a free port, and stops it by pid.
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, existsSync, openSync, closeSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+export const root = resolve(import.meta.dirname ?? __dirname, "../../..");
+export const binary = process.env.APPRUN ?? join(root, "build/runtime/apprun");
+
+export async function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const probe = createServer();
+    probe.once("error", fail);
+    probe.listen(0, "127.0.0.1", () => {
+      const port = (probe.address() as { port: number }).port;
+      probe.close(() => done(port));
+    });
+  });
+}
+
+export interface ServerOptions {
+  data?: string; // a folder to go on with; otherwise a new one that stop() removes
+  args?: string[];
+  env?: Record<string, string>;
+}
+
+export class Server {
+  process!: ChildProcess;
+  port = 0;
+  readonly data: string;
+  private readonly own: boolean;
+
+  private constructor(private readonly options: ServerOptions) {
+    this.own = options.data === undefined;
+    this.data = options.data ?? mkdtempSync(join(tmpdir(), "apprun-e2e-"));
+  }
+
+  static async start(options: ServerOptions = {}): Promise<Server> {
+    const server = new Server(options);
+    server.port = await freePort();
+    await server.up();
+    return server;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get logFile(): string {
+    return join(this.data, "..", `${this.data.split("/").pop()}.log`);
+  }
+
+  get log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
+  }
+
+  get platformToken(): string {
+    return readFileSync(join(this.data, "platform-token"), "utf8").trim();
+  }
+
+  // bcrypt is slow by design; tests of other things use its smallest cost
+  async up(): Promise<void> {
+    const log = openSync(this.logFile, "a");
+    this.process = spawn(
+      binary,
+      ["serve", "--port", String(this.port), "--data", this.data, "--bcrypt-cost", "4", ...(this.options.args ?? [])],
+      { stdio: ["ignore", log, log], env: { ...process.env, ...this.options.env } },
+    );
+    closeSync(log);
+    const until = Date.now() + 60_000;
+    while (Date.now() < until) {
+      if (this.process.exitCode !== null || this.process.signalCode !== null)
+        throw new Error(`apprun ended at its start:\n${this.log.slice(-4000)}`);
+      try {
+        if ((await fetch(`${this.url}/readyz`)).status === 200) return;
+      } catch {
+        /* not listening yet */
+      }
+      await sleep(20);
+    }
+    throw new Error(`apprun is not ready:\n${this.log.slice(-4000)}`);
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<number | null> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return this.process.exitCode;
+    const ended = new Promise<number | null>((done) => this.process.once("exit", (code) => done(code)));
+    this.process.kill(signal);
+    return ended;
+  }
+
+  // A clean stop must be one: exit code 0 and nothing from the sanitizers in the log.
+  async stop(): Promise<void> {
+    const code = await this.kill("SIGTERM");
+    const log = this.log;
+    if (this.own) {
+      rmSync(this.data, { recursive: true, force: true });
+      rmSync(this.logFile, { force: true });
+    }
+    if (code !== 0 || /AddressSanitizer|runtime error:|LeakSanitizer/.test(log))
+      throw new Error(`apprun did not stop cleanly (${code}):\n${log.slice(-6000)}`);
+  }
+}
