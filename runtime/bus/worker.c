@@ -1,0 +1,426 @@
+/*
+ * worker.c - a tenant's worker: one fiber on its home loop, awake while there is something to do.
+ *
+ * It works in turns. A turn takes everything that waits (reports of jobs, retries, timers, new
+ * events) and does it in one unit of work, together with the position: however much comes, a turn
+ * costs one commit. When a turn fails, nothing of it is stored, and what the worker remembers is
+ * read again from the database. An event that nobody wants costs no commit: the position is then
+ * only remembered, and stored with the next unit or after a thousand.
+ *
+ * The state row is locked first and its position compared: a second worker of the same tenant, by
+ * whatever mistake, finds that it is late and changes nothing.
+ */
+#include "bus/bus_int.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#define LINGER_MS     2000 /* a worker that has worked stays awake for so long */
+#define WAIT_MAX_MS   60000
+#define PAUSE_MAX_MS  2000  /* after turns that failed */
+#define POSITION_LAG  1000  /* events that the stored position may be behind */
+#define STOP_MS       10000 /* jobs may go on for so long when the bus stops */
+#define PRUNE_EVENTS  1000
+#define PRUNE_ROWS    2000
+#define PRUNE_EACH_MS 600000
+
+bool (*bus_fault)(const char *point);
+
+bool fault(struct worker *w, const char *point)
+{
+	if (bus_fault != NULL && !w->crashed && bus_fault(point)) {
+		w->crashed = true;
+		jobs_cancel(w);
+	}
+	return w->crashed;
+}
+
+void worker_wake(struct worker *w)
+{
+	ar_cond_signal(&w->wake);
+}
+
+struct sub *worker_sub(const struct worker *w, int64_t id)
+{
+	for (size_t i = 0; i < w->subs->n; i++) {
+		if (w->subs->list[i].id == id)
+			return &w->subs->list[i];
+	}
+	return NULL;
+}
+
+/* ---- what the worker remembers ---- */
+
+static AR_YIELDS int state_read(struct ar_scope *scope, bool lock, int64_t *ret_position,
+				int64_t *ret_version)
+{
+	static const char sql[] = "SELECT position, version FROM bus_state WHERE id = 1";
+	struct ar_rows rows;
+
+	if ((lock ? ar_query_lock(scope, &rows, sql, AR_NO_ARGS)
+		  : ar_query(scope, &rows, sql, AR_NO_ARGS)) != 0)
+		return -1;
+	if (!ar_rows_next(&rows))
+		return ar_fail_why(AR_E_INTERNAL, "bus_state is empty");
+	*ret_position = ar_col_int(&rows, 0);
+	*ret_version = ar_col_int(&rows, 1);
+	return 0;
+}
+
+static void count_jobs(struct worker *w)
+{
+	const struct job *lists[] = { w->running, w->finished };
+
+	for (size_t i = 0; i < AR_COUNT(lists); i++) {
+		for (const struct job *job = lists[i]; job != NULL; job = job->next) {
+			struct sub *sub = worker_sub(w, job->sub->id);
+
+			if (sub != NULL)
+				sub->jobs++;
+		}
+	}
+}
+
+static AR_YIELDS int subs_reload(struct worker *w, struct ar_scope *scope)
+{
+	struct subs *subs;
+
+	if (subs_load(scope, &subs) != 0)
+		return -1;
+	subs_unref(w->subs);
+	w->subs = subs;
+	count_jobs(w);
+	return 0;
+}
+
+static bool has_builtin(const struct worker *w)
+{
+	for (size_t i = 0; target_at(i) != NULL; i++) {
+		bool found = target_at(i)->topics == NULL;
+
+		for (size_t k = 0; k < w->subs->n && !found; k++)
+			found = w->subs->list[k].target == target_at(i);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static AR_YIELDS int load_in(struct worker *w, struct ar_scope *scope)
+{
+	int64_t next;
+
+	/* The version first: a change in between is then seen as one. */
+	if (state_read(scope, false, &w->stored, &w->version) != 0 || subs_reload(w, scope) != 0)
+		return -1;
+	if (!has_builtin(w)) {
+		if (ar_begin(scope) != 0 || subs_add_builtin(scope) != 0 ||
+		    subs_reload(w, scope) != 0 || ar_commit(scope) != 0)
+			return -1;
+	}
+	w->position = w->stored;
+	/* One that is set while we look lowers it again. */
+	w->timer_due_ms = NEVER;
+	if (timers_next(scope, &next) != 0)
+		return -1;
+	w->timer_due_ms = AR_MIN(w->timer_due_ms, next);
+	return 0;
+}
+
+static AR_YIELDS int load(struct worker *w)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_scope scope;
+	int rc;
+
+	ar_scope_init(&scope, w->db, pool);
+	rc = load_in(w, &scope);
+	if (rc != 0)
+		ar_rollback(&scope);
+	ar_pool_free(pool);
+	w->loaded = rc == 0;
+	w->look = true;
+	return rc;
+}
+
+/* ---- a turn ---- */
+
+static AR_YIELDS int turn_in_unit(struct worker *w, struct ar_scope *scope, struct batch *batch)
+{
+	int64_t position = 0, version = 0;
+
+	if (state_read(scope, true, &position, &version) != 0)
+		return -1;
+	if (position != w->stored)
+		return ar_fail_why(AR_E_CONFLICT, "the position was moved by somebody else");
+	if (version != w->version && subs_reload(w, scope) != 0)
+		return -1;
+	w->version = version;
+	if (jobs_report(w, scope) != 0 || retry_due(w, scope) != 0)
+		return -1;
+	if (w->timer_due_ms <= ar_now_ms() && timers_fire(w, scope) != 0)
+		return -1;
+	if (dispatch(w, scope, batch) != 0)
+		return -1;
+	if (w->position != w->stored &&
+	    ar_exec(scope, "UPDATE bus_state SET position = ? WHERE id = 1",
+		    AR_ARGS(AR_J_INT(w->position)), NULL) != 0)
+		return -1;
+	if (fault(w, "before-commit"))
+		return -1;
+	if (ar_commit(scope) != 0)
+		return -1;
+	w->stored = w->position;
+	w->worked = true;
+	fault(w, "committed");
+	return 0;
+}
+
+static bool retries_are_due(const struct worker *w)
+{
+	int64_t now = ar_now_ms();
+
+	for (size_t i = 0; i < w->subs->n; i++) {
+		const struct sub *sub = &w->subs->list[i];
+
+		if (sub->target != NULL && sub->target->transactional && sub->next_due_ms <= now)
+			return true;
+	}
+	return false;
+}
+
+static AR_YIELDS int turn_in(struct worker *w, struct ar_scope *scope)
+{
+	struct batch batch = { 0 };
+	int64_t position = 0, version = w->version;
+	bool look = w->look;
+
+	w->look = false;
+	w->look_ms = NEVER;
+	if (look && (batch_read(w, scope, &batch) != 0 ||
+		     state_read(scope, false, &position, &version) != 0))
+		return -1;
+	if (batch.full)
+		w->look = true;
+	if (version != w->version || w->finished != NULL || w->timer_due_ms <= ar_now_ms() ||
+	    retries_are_due(w) || batch_wanted(w, scope->pool, &batch))
+		return turn_in_unit(w, scope, &batch);
+	if (batch.n > 0 && batch.events[batch.n - 1].event.seq - w->stored >= POSITION_LAG)
+		return turn_in_unit(w, scope, &batch);
+	if (batch.n > 0)
+		w->position = batch.events[batch.n - 1].event.seq;
+	return 0;
+}
+
+static AR_YIELDS int turn(struct worker *w)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_scope scope;
+	int rc;
+
+	ar_scope_init(&scope, w->db, pool);
+	rc = turn_in(w, &scope);
+	if (rc != 0)
+		ar_rollback(&scope);
+	ar_pool_free(pool);
+	if (rc == 0 && !w->crashed)
+		jobs_drop_finished(w);
+	if (rc == 0 && !w->crashed && !w->stopping)
+		rc = jobs_start(w);
+	return rc;
+}
+
+static AR_YIELDS void trouble(struct worker *w)
+{
+	int64_t pause = AR_MIN((int64_t)10 << AR_MIN(w->failures, 10), PAUSE_MAX_MS);
+
+	ar_log_err(AR_ERROR, "bus", "a turn of the bus failed; it is tried again");
+	ar_err_clear();
+	w->loaded = false;
+	w->failures++;
+	ar_sleep(pause);
+	ar_err_clear();
+}
+
+/* ---- pruning the log ---- */
+
+static AR_YIELDS int prune_in(struct worker *w, struct ar_scope *scope, int64_t before_ms)
+{
+	struct ar_rows rows;
+	int64_t bound = w->stored; /* below it: the newest event stays, and seq goes on from it */
+
+	if (ar_query(scope, &rows, "SELECT time_ms FROM bus_event ORDER BY seq LIMIT 1",
+		     AR_NO_ARGS) != 0)
+		return -1;
+	if (!ar_rows_next(&rows) || ar_col_int(&rows, 0) >= before_ms)
+		return 0;
+	/* Rows come in the order of the log; one that was redriven has its event with it. */
+	if (ar_query(scope, &rows, "SELECT seq FROM bus_delivery ORDER BY id LIMIT 1",
+		     AR_NO_ARGS) != 0)
+		return -1;
+	if (ar_rows_next(&rows))
+		bound = AR_MIN(bound, ar_col_int(&rows, 0));
+	if (ar_exec(scope,
+		    "DELETE FROM bus_event WHERE seq IN (SELECT x.seq FROM (SELECT seq, time_ms "
+		    "FROM "
+		    "bus_event ORDER BY seq LIMIT ?) x WHERE x.seq < ? AND x.time_ms < ?)",
+		    AR_ARGS(AR_J_INT(PRUNE_ROWS), AR_J_INT(bound), AR_J_INT(before_ms)), NULL) != 0)
+		return -1;
+	return ar_commit(scope);
+}
+
+int prune(struct worker *w)
+{
+	int64_t now = ar_now_ms();
+	struct ar_pool *pool;
+	struct ar_scope scope;
+	int rc;
+
+	if (w->stored - w->pruned_at < PRUNE_EVENTS && now - w->pruned_ms < PRUNE_EACH_MS)
+		return 0;
+	w->pruned_at = w->stored;
+	w->pruned_ms = now;
+	pool = ar_pool_new();
+	ar_scope_init(&scope, w->db, pool);
+	rc = prune_in(w, &scope, now - bus_retain_ms());
+	if (rc != 0)
+		ar_rollback(&scope);
+	ar_pool_free(pool);
+	return rc;
+}
+
+/* ---- life ---- */
+
+/* When there is something to do that nobody wakes us for. */
+static int64_t next_due(const struct worker *w)
+{
+	int64_t due = AR_MIN(w->timer_due_ms, w->look_ms);
+
+	for (size_t i = 0; i < w->subs->n && !w->stopping; i++) {
+		const struct sub *sub = &w->subs->list[i];
+
+		if (sub->target == NULL)
+			continue;
+		if (!sub->target->transactional &&
+		    (sub->jobs >= JOBS_PER_SUB || w->njobs >= JOBS_MAX))
+			continue; /* a job that ends wakes us */
+		due = AR_MIN(due, sub->next_due_ms);
+	}
+	return due;
+}
+
+/* Waits for work. False: there is none, and the worker may end; *ret_due is when there will be. */
+static AR_YIELDS bool wait_for_work(struct worker *w, int64_t *ret_due)
+{
+	bool lingered = !w->worked;
+
+	for (;;) {
+		int64_t now = ar_now_ms(), due = next_due(w), pause;
+
+		if (w->look_ms <= now)
+			w->look = true;
+		if (w->look || w->finished != NULL || due <= now || w->crashed)
+			return true;
+		pause = AR_MIN(due - now, WAIT_MAX_MS);
+		if (w->stopping || (w->njobs == 0 && lingered && pause > LINGER_MS)) {
+			*ret_due = due;
+			return false;
+		}
+		if (w->njobs == 0)
+			pause = AR_MIN(pause, LINGER_MS);
+		if (ar_cond_wait_for(&w->wake, pause) == 0)
+			continue;
+		lingered = pause == LINGER_MS || lingered;
+		ar_err_clear();
+	}
+}
+
+/* Jobs get some time to end; then they are cancelled, and delivered again after the restart. */
+static AR_YIELDS void wait_for_jobs(struct worker *w)
+{
+	int64_t until = ar_mono_ms() + (w->crashed ? 0 : STOP_MS);
+
+	while (w->njobs > 0) {
+		int64_t left = until - ar_mono_ms();
+
+		if (left <= 0)
+			jobs_cancel(w);
+		ar_cond_wait_for(&w->wake, left > 0 ? left : 1000);
+		ar_err_clear();
+	}
+}
+
+static AR_YIELDS int64_t work(struct worker *w)
+{
+	int64_t due = NEVER;
+
+	while (!w->crashed) {
+		if (!w->stopping && bus_resume_one(w->database) != 0) {
+			trouble(w);
+		} else if (!w->loaded && load(w) != 0) {
+			trouble(w);
+		} else if (turn(w) != 0 || (!w->crashed && prune(w) != 0)) {
+			if (!w->crashed)
+				trouble(w);
+		} else {
+			w->failures = 0;
+			if (!w->crashed && !wait_for_work(w, &due))
+				break;
+		}
+		/* A tenant that is being deleted, or a store that is gone, is not tried for ever. */
+		if (w->stopping && (w->failures > 3 || w->njobs > 0))
+			break;
+	}
+	return due;
+}
+
+static void worker_free(struct worker *w)
+{
+	jobs_drop_finished(w);
+	subs_unref(w->subs);
+	gap_free(w->gap);
+	ar_heap_free((char *)w->database.p);
+	ar_heap_free(w);
+}
+
+static void worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct home *home = w->home;
+	int64_t due = NEVER;
+
+	if (ar_db_acquire(bus_store(), w->database, &w->db) == 0) {
+		due = work(w);
+		if (w->crashed) /* another may be started at once, as after a real crash */
+			ar_map_remove(home->workers, w->database);
+		wait_for_jobs(w);
+		if (!w->crashed && w->finished != NULL && (w->loaded || load(w) == 0))
+			turn(w); /* their reports; without it they are delivered again */
+		ar_db_release(w->db);
+	} else if (!ar_err_is(AR_E_NO_DATABASE)) {
+		ar_log_err(AR_ERROR, "bus", "a tenant's database cannot be opened");
+		due = ar_now_ms() + WAIT_MAX_MS;
+	}
+	ar_err_clear();
+	if (!w->crashed)
+		ar_map_remove(home->workers, w->database);
+	if (due != NEVER && !w->stopping && !w->crashed)
+		home_sleep(home, w->database, due);
+	worker_free(w);
+	atomic_fetch_sub_explicit(&bus_count.workers, 1, memory_order_relaxed);
+	ar_cond_broadcast(&home->changed);
+}
+
+void worker_start(struct home *home, struct ar_str database)
+{
+	struct worker *w = ar_heap_new(struct worker);
+
+	w->home = home;
+	w->database = ar_str_n(ar_heap_strz(database), database.n);
+	w->batch = BATCH_EVENTS;
+	w->timer_due_ms = w->look_ms = NEVER;
+	w->pruned_ms = 0;
+	ar_map_set(home->workers, database, w);
+	atomic_fetch_add_explicit(&bus_count.workers, 1, memory_order_relaxed);
+	ar_go("bus worker", worker_main, w, AR_NO_DEADLINE);
+}
