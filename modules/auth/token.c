@@ -4,6 +4,7 @@
 #include "auth/auth_int.h"
 
 #include <jwt.h>
+#include <stdlib.h>
 
 #include "config/config.h"
 
@@ -67,7 +68,7 @@ AR_YIELDS int auth_token_make(struct ar_call *call, struct ar_str user_id, struc
 	if (sign(&s) != 0)
 		return ar_fail_why(AR_E_INTERNAL, "libjwt made no token");
 	*ret = ar_str_dup(call->pool, ar_str(s.token));
-	jwt_free_str(s.token);
+	free(s.token);
 	return 0;
 }
 

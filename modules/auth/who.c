@@ -176,7 +176,7 @@ static const struct ar_who *caller_use(struct ar_call *call, struct caller *call
 AR_YIELDS int auth_authenticate(struct ar_call *call, struct ar_str bearer,
 				const struct ar_who **ret)
 {
-	unsigned char digest[AR_SHA256_LEN];
+	unsigned char digest[AR_SHA256_LEN] = { 0 };
 	struct ar_str key = ar_str_n((char *)digest, sizeof(digest));
 	struct auth_state *state;
 	struct caller *caller;
