@@ -48,7 +48,8 @@ enum ar_action_flag {
 struct ar_action {
 	const char *name; /* "auth.create_user" */
 	const char *
-		route; /* "POST /auth/users", "GET /buckets/{bucket}/objects/{key...}"; "ANY /fn/..." */
+		route; /* "POST /auth/users", "GET /buckets/{bucket}/objects/{key...}"; "ANY /fn/...".
+			    * The {rest...} of an ANY row may also be nothing: "/fn/f" */
 	const char *allow; /* a permission, AR_ALLOW_ANYONE or AR_ALLOW_SIGNED_IN; never NULL */
 	/*
 	 * What goes in, one table for every face. REST fills it from the path ({names} of the route),
@@ -276,8 +277,13 @@ const char *ar_language(struct ar_str accept_language);
 /* Prometheus text: calls, failures and time per action. Any thread. */
 void ar_action_metrics(struct ar_buf *out);
 extern const struct ar_migration ar_action_migrations[]; /* of each tenant's database */
-/* Makes a tenant and runs the modules' tenant_created; input {"name", ...}; ret {"name", "id",
- * ...what the hooks said}. */
-AR_YIELDS int ar_tenant_found(struct ar_pool *pool, struct ar_json *input, struct ar_json **ret);
+/*
+ * Makes a tenant and runs the modules' tenant_created; input {"name", ...}; ret {"name", "id",
+ * ...what the hooks said}. keep (may be NULL) gets that before anybody can reach the tenant: what it
+ * writes down is not lost when the process ends here; -1 from it and there is no tenant.
+ */
+AR_YIELDS int ar_tenant_found(struct ar_pool *pool, struct ar_json *input,
+			      int (*keep)(const struct ar_json *reply, void *arg), void *arg,
+			      struct ar_json **ret);
 
 #endif

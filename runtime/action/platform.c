@@ -14,6 +14,8 @@
 struct founding {
 	struct ar_pool *pool;
 	struct ar_json *input, *reply;
+	int (*keep)(const struct ar_json *reply, void *arg);
+	void *arg;
 };
 
 static AR_YIELDS int run_hooks(struct ar_call *call, struct ar_json *reply)
@@ -40,14 +42,16 @@ static AR_YIELDS int found_setup(struct ar_tenant *tenant, void *arg)
 	ar_json_set(founding->reply, AR_STR("id"),
 		    ar_json_str(founding->pool, ar_str_dup(founding->pool, tenant->id)));
 	if (run_hooks(&call, founding->reply) == 0)
-		return 0;
+		return founding->keep != NULL ? founding->keep(founding->reply, founding->arg) : 0;
 	ar_rollback(&call.scope);
 	return -1;
 }
 
-AR_YIELDS int ar_tenant_found(struct ar_pool *pool, struct ar_json *input, struct ar_json **ret)
+AR_YIELDS int ar_tenant_found(struct ar_pool *pool, struct ar_json *input,
+			      int (*keep)(const struct ar_json *reply, void *arg), void *arg,
+			      struct ar_json **ret)
 {
-	struct founding founding = { pool, input, ar_json_new(pool, AR_OBJECT) };
+	struct founding founding = { pool, input, ar_json_new(pool, AR_OBJECT), keep, arg };
 	struct ar_str name = ar_json_text(input, "name", AR_STR_NONE);
 
 	ar_json_set(founding.reply, AR_STR("name"), ar_json_str(pool, name));
@@ -103,7 +107,7 @@ static AR_YIELDS int tenant_create(struct ar_call *call)
 {
 	struct ar_json *reply;
 
-	if (ar_tenant_found(call->pool, call->input, &reply) != 0)
+	if (ar_tenant_found(call->pool, call->input, NULL, NULL, &reply) != 0)
 		return -1;
 	return ar_reply_value(call, reply);
 }

@@ -308,8 +308,14 @@ static const struct ar_action *walk(const struct node *node, struct path *path, 
 	const struct ar_action *row;
 	bool found;
 
-	if (at == path->nparts)
-		return node_row(node, path);
+	if (at == path->nparts) {
+		row = node_row(node, path);
+		if (row == NULL && node->rest != NULL && node->rest->rows[METHOD_ANY] != NULL) {
+			path->rest_at = at;
+			row = node_row(node->rest, path);
+		}
+		return row;
+	}
 	if (at >= PARTS_MAX)
 		return NULL;
 	size_t child = child_find(node, path->parts[at], &found);
@@ -334,8 +340,8 @@ static int match_params(const struct path *path, struct ar_route_match *match)
 
 		if (!is_part(part))
 			continue;
-		value = path->parts[i];
-		if (i == path->rest_at) {
+		value = i < path->nparts ? path->parts[i] : AR_STR("");
+		if (i == path->rest_at && i < path->nparts) {
 			const char *start = path->starts[i];
 
 			if (percent_decode(path->pool, ar_str_n(start, (size_t)(path->end - start)),

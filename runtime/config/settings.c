@@ -55,12 +55,18 @@ const struct ar_setting ar_settings[] = {
 	  .help = "Address to listen on; :: for all." },
 	{ "port", INT(0, 65535), .otherwise = "8090",
 	  .help = "Port to listen on; 0 takes a free one." },
-	{ "base-domain", TEXT(253), .otherwise = "", .good = host_name,
+	{ "base-domain", TEXT(253), .otherwise = "localhost", .good = host_name,
 	  .must = "must be a host name in lower case",
 	  .help = "Tenants also answer at TENANT.BASE-DOMAIN." },
 	{ "platform-token", TEXT(512), .otherwise = "", .secret = true, .good = token,
 	  .must = "must have at least 24 characters",
 	  .help = "Token of operators for /platform/v1; made at the first start when empty." },
+
+	{ "cors-origins", TEXT(4096), .otherwise = "*",
+	  .help = "Web origins whose pages may call the API, with commas between; * for all (their "
+		  "calls carry no cookies); empty for none." },
+	{ "trust-proxy", .type = AR_SET_BOOL, .otherwise = "false",
+	  .help = "A proxy on this machine says in X-Forwarded-For who the client is." },
 
 	/* where it keeps things */
 	{ "data", TEXT(1024), .otherwise = "./data", .help = "Folder of everything that is kept." },
@@ -86,7 +92,21 @@ const struct ar_setting ar_settings[] = {
 	{ "deadline-ms", INT(100, 3600000), .otherwise = "30000",
 	  .help = "A request that takes longer is given up." },
 
+	{ "stop-ms", INT(0, 3600000), .otherwise = "20000",
+	  .help = "Time for requests in flight to finish when apprun is stopped." },
+	{ "client-rate", INT(0, 1000000), .otherwise = "1000",
+	  .help = "Requests a second of one client's address, in the long run; 0: no limit. Clients on "
+		  "this machine have none." },
+	{ "client-burst", INT(1, 1000000), .otherwise = "2000",
+	  .help = "Requests that one client may make at once before client-rate counts." },
+	{ "tenant-rate", INT(0, 10000000), .otherwise = "0",
+	  .help = "Requests a second of one tenant, all its clients together; 0: no limit." },
+	{ "tenant-burst", INT(1, 10000000), .otherwise = "1000",
+	  .help = "Requests of one tenant at once before tenant-rate counts." },
+
 	/* what it says */
+	{ "access-log", .type = AR_SET_BOOL, .otherwise = "true",
+	  .help = "A log line for each request, at level info." },
 	{ "log-level", .type = AR_SET_CHOICE, .otherwise = "info",
 	  .choices = "error warn info debug", .help = "Lowest level that is logged." },
 	{ "log-file", TEXT(1024), .otherwise = "",

@@ -22,6 +22,7 @@ void ar_edge_init(const struct ar_edge_options *options)
 	edge_options.base_domain = ar_str_lower(memory, options->base_domain);
 	edge_options.platform_token = ar_str_dup(memory, options->platform_token);
 	edge_options.local_token = ar_str_dup(memory, options->local_token);
+	edge_options.own_address = ar_str_dup(memory, options->own_address);
 	edge_options.cors_origins = ar_str_dup(memory, options->cors_origins);
 }
 

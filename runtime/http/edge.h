@@ -17,8 +17,9 @@ struct ar_edge_options {
 	struct ar_str
 		base_domain; /* "localhost": {tenant}.localhost; empty: hosts name no tenant */
 	struct ar_str platform_token; /* of operators; empty: nobody is one */
-	/* Of the machine's owner (the command line), accepted from loopback peers only. */
-	struct ar_str local_token;
+	/* Of the machine's owner (the command line), accepted from this machine only: loopback, or
+	 * own_address, where the server listens. */
+	struct ar_str local_token, own_address;
 	struct ar_str cors_origins; /* "*": any, without credentials; a comma list; empty: none */
 	bool trust_proxy;           /* a loopback peer's X-Forwarded-For names the client */
 	bool access_log;            /* one line per request, at level info */

@@ -89,7 +89,8 @@ void edge_trace(struct edge_request *request)
 bool edge_client_local(struct ar_str address)
 {
 	return ar_str_starts(address, AR_STR("127.")) || ar_str_is(address, "::1") ||
-	       ar_str_starts(address, AR_STR("::ffff:127."));
+	       ar_str_starts(address, AR_STR("::ffff:127.")) ||
+	       (address.n > 0 && ar_str_eq(address, edge_options.own_address));
 }
 
 /* Behind a proxy on this machine everybody seems to be this machine: whoever was forwarded is not,

@@ -178,7 +178,7 @@ static void world_body(void *arg)
 	struct ar_json *reply;
 
 	runs = 0;
-	assert_ok(ar_tenant_found(w.pool, parse(w.pool, "{\"name\":\"acme\"}"), &reply));
+	assert_ok(ar_tenant_found(w.pool, parse(w.pool, "{\"name\":\"acme\"}"), NULL, NULL, &reply));
 	assert_str(ar_json_text(reply, "admin", AR_STR_NONE), "root");
 	assert_ok(ar_tenant_acquire(AR_STR("acme"), &w.tenant));
 	w.writer = who_with(w.pool, AR_WHO_USER, "u1", "[\"things.*\"]");
@@ -580,7 +580,7 @@ BODY(operators_make_tenants)
 	assert_fails(ar_tenant_acquire(AR_STR("beta"), &tenant), AR_E_TENANT_UNKNOWN);
 	/* A module that cannot set the tenant up leaves no tenant. */
 	assert_fails(
-		ar_tenant_found(w->pool, parse(w->pool, "{\"name\":\"gone\",\"fail\":1}"), &reply),
+		ar_tenant_found(w->pool, parse(w->pool, "{\"name\":\"gone\",\"fail\":1}"), NULL, NULL, &reply),
 		AR_E_UNAVAILABLE);
 	assert_fails(ar_tenant_acquire(AR_STR("gone"), &tenant), AR_E_TENANT_UNKNOWN);
 	/* An operator's token is not the machine's owner's. */

@@ -1,0 +1,393 @@
+/*
+ * cli.c - tenant, call, function and workflow: from words to one request, from its answer to lines.
+ *
+ * With --json the answer is printed as it came (problems too, on standard output); without, people
+ * get what they need to read, and problems on standard error. The language of problems follows
+ * LC_ALL, LC_MESSAGES or LANG.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "cli_http.h"
+#include "json/json.h"
+
+#define INPUT_MAX (16u << 20)
+#define WORDS_MAX 8
+
+const char cli_help[] =
+	"apprun - a backend for many tenants, in one program\n"
+	"\n"
+	"  apprun serve [--demo]                       start the server\n"
+	"  apprun tenant create NAME [--email EMAIL]   make a tenant and its first administrator\n"
+	"  apprun tenant list\n"
+	"  apprun tenant delete NAME --yes             delete a tenant with everything in it\n"
+	"  apprun call ACTION --tenant T [--input JSON|@FILE|-]\n"
+	"                                              call any action, as the system\n"
+	"  apprun function deploy NAME FILE --tenant T [--permissions a,b]\n"
+	"  apprun workflow run NAME --tenant T [--input JSON|@FILE|-]\n"
+	"  apprun version\n"
+	"  apprun help [settings]\n"
+	"\n"
+	"Every command takes --json, and --data FOLDER (default ./data). Settings are given as --NAME\n"
+	"VALUE, as APPRUN_NAME in the environment, or in FOLDER/apprun.json. APPRUN_TENANT stands for\n"
+	"--tenant.\n"
+	"\n"
+	"Exit codes: 0 done; 1 the server refused; 2 wrong usage or setting; 3 server, store or port\n"
+	"cannot be reached; 4 not signed in or not allowed.\n";
+
+struct cli {
+	struct ar_pool *pool;
+	const char *words[WORDS_MAX]; /* without options */
+	int nwords;
+	const char *tenant, *input, *email, *permissions;
+	bool json, yes;
+};
+
+static int usage(const char *what)
+{
+	fprintf(stderr, "apprun: %s\nTry: apprun help\n", what);
+	return CLI_USAGE;
+}
+
+/* ---- words ---- */
+
+static int parse_option(struct cli *cli, int argc, char **argv, int *at)
+{
+	struct {
+		const char *name;
+		const char **value;
+		bool *flag;
+	} rows[] = {
+		{ "--tenant", &cli->tenant, NULL }, { "--input", &cli->input, NULL },
+		{ "--email", &cli->email, NULL },   { "--permissions", &cli->permissions, NULL },
+		{ "--json", NULL, &cli->json },	    { "--yes", NULL, &cli->yes },
+	};
+	const char *word = argv[*at], *equals = strchr(word, '=');
+	size_t n = equals != NULL ? (size_t)(equals - word) : strlen(word);
+
+	for (size_t i = 0; i < AR_COUNT(rows); i++) {
+		if (strlen(rows[i].name) != n || memcmp(rows[i].name, word, n) != 0)
+			continue;
+		if (rows[i].flag != NULL)
+			return equals == NULL ? (*rows[i].flag = true, 0) : usage("a switch takes no value");
+		if (equals == NULL && *at + 1 >= argc)
+			return usage(ar_printf(cli->pool, "%s wants a value", word));
+		*rows[i].value = equals != NULL ? equals + 1 : argv[++*at];
+		return 0;
+	}
+	return usage(ar_printf(cli->pool, "there is no option %s", word));
+}
+
+static int parse_words(struct cli *cli, int argc, char **argv)
+{
+	cli->tenant = getenv("APPRUN_TENANT");
+	for (int i = 0; i < argc; i++) {
+		bool option = argv[i][0] == '-' && argv[i][1] == '-';
+
+		if (option && parse_option(cli, argc, argv, &i) != 0)
+			return CLI_USAGE;
+		if (option)
+			continue;
+		if (cli->nwords == WORDS_MAX)
+			return usage("too many words");
+		cli->words[cli->nwords++] = argv[i];
+	}
+	return 0;
+}
+
+static int read_stream(struct cli *cli, FILE *f, struct ar_str *ret)
+{
+	struct ar_buf *text = ar_buf_new(cli->pool, INPUT_MAX);
+	char *room;
+	size_t n;
+
+	while ((room = ar_buf_room(text, 65536)) != NULL && (n = fread(room, 1, 65536, f)) > 0)
+		text->n += n;
+	*ret = ar_buf_view(text);
+	return room != NULL && !ferror(f) ? 0 : -1;
+}
+
+static int read_file(struct cli *cli, const char *path, struct ar_str *ret)
+{
+	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	int rc = f != NULL ? read_stream(cli, f, ret) : -1;
+
+	if (f != NULL && f != stdin)
+		fclose(f);
+	return rc == 0 ? 0 : usage(ar_printf(cli->pool, "cannot read %s", path));
+}
+
+/* --input: JSON, @FILE or -. */
+static int read_input(struct cli *cli, struct ar_json **ret)
+{
+	static const struct ar_json_limits limits = { INPUT_MAX, 64, 1000000 };
+	struct ar_str text = ar_str(cli->input != NULL ? cli->input : "{}");
+
+	if (cli->input != NULL && (cli->input[0] == '@' || strcmp(cli->input, "-") == 0) &&
+	    read_file(cli, cli->input + (cli->input[0] == '@'), &text) != 0)
+		return CLI_USAGE;
+	if (ar_json_parse(cli->pool, text, &limits, ret) != 0 || (*ret)->type != AR_OBJECT)
+		return usage("the input is not a JSON object");
+	return 0;
+}
+
+/* ---- answers ---- */
+
+static void print_json(const struct cli *cli, const struct ar_json *value)
+{
+	struct ar_str text = ar_json_print(cli->pool, value);
+
+	fwrite(text.p, 1, text.n, stdout);
+	putchar('\n');
+}
+
+static void print_problem(const struct cli_answer *answer)
+{
+	const struct ar_json *fields =
+		answer->json != NULL ? ar_json_get(answer->json, "fields") : NULL;
+	struct ar_str title = AR_STR("the server's answer cannot be read");
+	struct ar_str code = AR_STR("?");
+
+	if (answer->json != NULL) {
+		title = ar_json_text(answer->json, "title", title);
+		code = ar_json_text(answer->json, "code", code);
+	}
+	fprintf(stderr, "apprun: %.*s (%.*s)\n", AR_FMT(title), AR_FMT(code));
+	if (fields == NULL || fields->type != AR_OBJECT)
+		return;
+	ar_json_each(field, fields) {
+		struct ar_str message = ar_json_text(field, "message", AR_STR(""));
+
+		fprintf(stderr, "  %.*s: %.*s\n", AR_FMT(field->key), AR_FMT(message));
+	}
+}
+
+/* Sends it; on success *ret is the answer's JSON (NULL for none). */
+static int ask(struct cli *cli, const char *method, const char *path, const struct ar_json *body,
+	       struct ar_json **ret)
+{
+	struct cli_answer answer = { 0 };
+
+	if (cli_ask(cli->pool, method, path, body, &answer) != 0)
+		return CLI_UNREACHED;
+	if (answer.status < 400) {
+		*ret = answer.json;
+		return CLI_OK;
+	}
+	if (cli->json && answer.json != NULL)
+		print_json(cli, answer.json);
+	else
+		print_problem(&answer);
+	return answer.status == 401 || answer.status == 403 ? CLI_DENIED : CLI_REFUSED;
+}
+
+static void put(struct cli *cli, struct ar_json *object, const char *name, const char *text)
+{
+	ar_json_set(object, ar_str(name), ar_json_str(cli->pool, ar_str(text)));
+}
+
+static int call_action(struct cli *cli, const char *action, struct ar_json *input,
+		       struct ar_json **ret)
+{
+	struct ar_json *body = ar_json_new(cli->pool, AR_OBJECT), *reply;
+
+	if (cli->tenant == NULL)
+		return usage("which tenant? --tenant NAME");
+	put(cli, body, "tenant", cli->tenant);
+	put(cli, body, "action", action);
+	ar_json_set(body, AR_STR("input"), input);
+	int rc = ask(cli, "POST", "/platform/v1/call", body, &reply);
+
+	if (rc == CLI_OK)
+		*ret = reply != NULL ? ar_json_get(reply, "output") : NULL;
+	return rc;
+}
+
+/* ---- commands ---- */
+
+static int tenant_create(struct cli *cli)
+{
+	struct ar_json *body = ar_json_new(cli->pool, AR_OBJECT), *reply;
+
+	put(cli, body, "name", cli->words[2]);
+	if (cli->email != NULL)
+		put(cli, body, "email", cli->email);
+	int rc = ask(cli, "POST", "/platform/v1/tenants", body, &reply);
+
+	if (rc != CLI_OK)
+		return rc;
+	const struct ar_json *admin = ar_json_get(reply, "admin");
+
+	if (cli->json) {
+		print_json(cli, reply);
+	} else {
+		printf("made tenant %s\n", cli->words[2]);
+		if (admin != NULL)
+			printf("administrator  %.*s\npassword       %.*s\n",
+			       AR_FMT(ar_json_text(admin, "email", AR_STR(""))),
+			       AR_FMT(ar_json_text(admin, "password", AR_STR(""))));
+	}
+	return CLI_OK;
+}
+
+/* All pages. */
+static int tenant_list(struct cli *cli)
+{
+	struct ar_json *all = ar_json_new(cli->pool, AR_ARRAY), *reply;
+	struct ar_str cursor = AR_STR("");
+
+	do {
+		const char *path = ar_printf(cli->pool, "/platform/v1/tenants?limit=500&cursor=%.*s",
+					     AR_FMT(cursor));
+		int rc = ask(cli, "GET", path, NULL, &reply);
+
+		if (rc != CLI_OK)
+			return rc;
+		ar_json_each(one, ar_json_get(reply, "items"))
+			ar_json_add(all, ar_json_copy(cli->pool, one));
+		cursor = ar_json_text(reply, "nextCursor", AR_STR(""));
+	} while (cursor.n > 0);
+	if (cli->json) {
+		print_json(cli, all);
+		return CLI_OK;
+	}
+	ar_json_each(one, all) {
+		printf("%-40.*s %.*s\n", AR_FMT(ar_json_text(one, "name", AR_STR(""))),
+		       AR_FMT(ar_json_text(one, "created", AR_STR(""))));
+	}
+	return CLI_OK;
+}
+
+static int tenant_delete(struct cli *cli)
+{
+	struct ar_json *reply;
+
+	if (!cli->yes)
+		return usage(ar_printf(cli->pool, "this deletes everything of %s for good; add --yes",
+				       cli->words[2]));
+	for (const char *c = cli->words[2]; *c != '\0'; c++) {
+		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-", *c) == NULL)
+			return usage("that is no tenant's name");
+	}
+	int rc = ask(cli, "DELETE", ar_printf(cli->pool, "/platform/v1/tenants/%s", cli->words[2]), NULL,
+		     &reply);
+
+	if (rc == CLI_OK && !cli->json)
+		printf("deleted tenant %s\n", cli->words[2]);
+	return rc;
+}
+
+static int show_output(struct cli *cli, int rc, const struct ar_json *output)
+{
+	if (rc == CLI_OK && output != NULL && (output->type != AR_NULL || cli->json))
+		print_json(cli, output);
+	return rc;
+}
+
+static int call(struct cli *cli)
+{
+	struct ar_json *input, *output = NULL;
+
+	if (read_input(cli, &input) != 0)
+		return CLI_USAGE;
+	return show_output(cli, call_action(cli, cli->words[1], input, &output), output);
+}
+
+static int function_deploy(struct cli *cli)
+{
+	struct ar_json *input = ar_json_new(cli->pool, AR_OBJECT), *output = NULL;
+	struct ar_str source, left = ar_str(cli->permissions);
+
+	if (read_file(cli, cli->words[3], &source) != 0)
+		return CLI_USAGE;
+	put(cli, input, "name", cli->words[2]);
+	ar_json_set(input, AR_STR("source"), ar_json_str(cli->pool, source));
+	if (cli->permissions != NULL) {
+		struct ar_json *list = ar_json_new(cli->pool, AR_ARRAY);
+
+		while (left.p != NULL) {
+			struct ar_str one = ar_str_trim(ar_str_cut(&left, ','));
+
+			if (one.n > 0)
+				ar_json_add(list, ar_json_str(cli->pool, one));
+		}
+		ar_json_set(input, AR_STR("permissions"), list);
+	}
+	int rc = call_action(cli, "functions.put", input, &output);
+
+	if (rc == CLI_OK && !cli->json && output != NULL) {
+		printf("deployed %s, version %lld\n", cli->words[2],
+		       (long long)ar_json_number(output, "number", 0));
+		return CLI_OK;
+	}
+	return show_output(cli, rc, output);
+}
+
+static int workflow_run(struct cli *cli)
+{
+	struct ar_json *input = ar_json_new(cli->pool, AR_OBJECT), *given, *output = NULL;
+
+	if (read_input(cli, &given) != 0)
+		return CLI_USAGE;
+	put(cli, input, "workflow", cli->words[2]);
+	ar_json_set(input, AR_STR("input"), given);
+	int rc = call_action(cli, "workflows.run", input, &output);
+
+	if (rc == CLI_OK && !cli->json && output != NULL) {
+		printf("run %.*s: %.*s\n", AR_FMT(ar_json_text(output, "id", AR_STR("?"))),
+		       AR_FMT(ar_json_text(output, "status", AR_STR("?"))));
+		return CLI_OK;
+	}
+	return show_output(cli, rc, output);
+}
+
+/* ---- which ---- */
+
+static const struct command {
+	const char *first, *second; /* second NULL: the command is one word */
+	int words;                  /* in all */
+	int (*run)(struct cli *cli);
+	const char *usage;
+} commands[] = {
+	{ "tenant", "create", 3, tenant_create, "tenant create NAME [--email EMAIL]" },
+	{ "tenant", "list", 2, tenant_list, "tenant list" },
+	{ "tenant", "delete", 3, tenant_delete, "tenant delete NAME --yes" },
+	{ "call", NULL, 2, call, "call ACTION --tenant T [--input JSON|@FILE|-]" },
+	{ "function", "deploy", 4, function_deploy, "function deploy NAME FILE --tenant T" },
+	{ "workflow", "run", 3, workflow_run, "workflow run NAME --tenant T [--input JSON|@FILE|-]" },
+};
+
+static int run_command(struct cli *cli)
+{
+	const struct command *found = NULL;
+
+	for (size_t i = 0; i < AR_COUNT(commands); i++) {
+		const struct command *c = &commands[i];
+
+		if (cli->nwords > 0 && strcmp(cli->words[0], c->first) == 0 &&
+		    (c->second == NULL ||
+		     (cli->nwords > 1 && strcmp(cli->words[1], c->second) == 0)))
+			found = c;
+	}
+	if (found == NULL)
+		return usage("there is no such command");
+	if (cli->nwords != found->words)
+		return usage(ar_printf(cli->pool, "usage: apprun %s", found->usage));
+	return found->run(cli);
+}
+
+int cli_run(int argc, char **argv)
+{
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+	struct cli cli = { .pool = pool };
+	int rc = parse_words(&cli, argc, argv);
+
+	if (rc == 0)
+		rc = run_command(&cli);
+	cli_hang_up();
+	fflush(stdout);
+	return rc;
+}

@@ -1,0 +1,22 @@
+/*
+ * cli.h - the commands that talk to a server: over HTTP, always. When none runs on the data folder,
+ * the command brings one of its own for a moment, so that there is one process that writes.
+ *
+ * Exit codes, the same for every command.
+ */
+#ifndef AR_CLI_H
+#define AR_CLI_H
+
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_REFUSED = 1,   /* the server's answer says no */
+	CLI_USAGE = 2,     /* the command line or a setting is wrong */
+	CLI_UNREACHED = 3, /* the server cannot be reached, or the store or the port cannot be used */
+	CLI_DENIED = 4,    /* not signed in, or not allowed */
+};
+
+/* What stands behind "apprun" once settings are taken out; words[0] is the command. */
+int cli_run(int argc, char **argv);
+extern const char cli_help[];
+
+#endif

@@ -1,0 +1,216 @@
+/*
+ * main.c - the program's one entrance: settings, the command, signals, an orderly stop.
+ *
+ * The sandbox's zygote is forked from a process that has no thread and has kept no secret: settings
+ * are read once for its sake, forgotten, and read again after the fork.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "cli.h"
+#include "config/config.h"
+#include "folder.h"
+#include "json/json.h"
+#include "sandbox/sandbox.h"
+#include "serve.h"
+
+extern char **environ;
+
+static int say(const char *what, const char *why)
+{
+	fprintf(stderr, "apprun: %s%s%s\n", what, why[0] != '\0' ? ": " : "", why);
+	return -1;
+}
+
+static const char *why_not(void)
+{
+	const struct ar_err *err = ar_err();
+
+	while (err != NULL && err->why == NULL && err->below != NULL)
+		err = err->below;
+	return err == NULL ? "no reason given" : err->why != NULL ? err->why : err->def->slug;
+}
+
+/* ---- settings ---- */
+
+struct words {
+	int argc;
+	char **argv; /* owned: the pointers, not the texts */
+};
+
+static int load_settings(int argc, char **argv, struct words *ret)
+{
+	struct ar_buf message AR_CLEANUP(ar_buf_done) = { 0 };
+
+	ar_buf_init(&message, 16 * 1024);
+	ret->argc = argc;
+	ret->argv = ar_heap_alloc((size_t)(argc + 1) * sizeof(char *));
+	memcpy(ret->argv, argv, (size_t)argc * sizeof(char *));
+	if (ar_config_load(&ret->argc, ret->argv, environ, false, &message) == 0)
+		return 0;
+	fprintf(stderr, "apprun: %.*s\n", AR_FMT(ar_buf_view(&message)));
+	ar_heap_free(ret->argv);
+	ret->argv = NULL;
+	return -1;
+}
+
+static int open_log(void)
+{
+	static const char *const names[] = { "error", "warn", "info", "debug" };
+	const char *path = ar_config_strz("log-file");
+
+	for (size_t i = 0; i < AR_COUNT(names); i++) {
+		if (strcmp(ar_config_strz("log-level"), names[i]) == 0)
+			ar_log_level((enum ar_level)i);
+	}
+	if (path[0] == '\0')
+		return 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return say("cannot open the log file", path);
+	ar_log_fd(fd);
+	return 0;
+}
+
+static struct words given; /* what stands behind the command, untouched */
+
+static void sandbox_options(struct ar_sandbox_options *ret)
+{
+	struct ar_sandbox_options options = { 0 };
+
+	options.executors_max = (int)ar_config_int("executors-max");
+	options.executors_per_tenant = (int)ar_config_int("function-concurrency");
+	options.idle_ms = ar_config_int("executor-idle-s") * 1000;
+	options.loops = (int)ar_config_int("loops");
+	if (options.loops == 0)
+		options.loops = (int)AR_MAX(1, AR_MIN(sysconf(_SC_NPROCESSORS_ONLN), 256));
+	*ret = options;
+}
+
+int main_fork_zygote(void)
+{
+	struct ar_sandbox_options options;
+	struct words again;
+
+	sandbox_options(&options);
+	ar_config_reset();
+	if (ar_sandbox_init(&options) != 0 || load_settings(given.argc, given.argv, &again) != 0)
+		return -1;
+	ar_heap_free(again.argv);
+	return 0;
+}
+
+/* ---- commands ---- */
+
+static void greet(bool json)
+{
+	if (json) {
+		printf("{\"url\":\"%.*s\",\"pid\":%ld}\n", AR_FMT(serve_url()), (long)getpid());
+	} else {
+		printf("apprun " APPRUN_VERSION " answers at %.*s\n", AR_FMT(serve_url()));
+		printf("  data            %.*s\n", AR_FMT(folder_path()));
+		if (folder_has("first-login.json"))
+			printf("  first sign-in   %.*s/first-login.json\n", AR_FMT(folder_path()));
+	}
+	fflush(stdout);
+}
+
+static int serve_words(const struct words *words, struct serve_options *ret, bool *ret_json)
+{
+	for (int i = 0; i < words->argc; i++) {
+		if (strcmp(words->argv[i], "--demo") == 0) {
+			ret->demo = true;
+		} else if (strcmp(words->argv[i], "--json") == 0) {
+			*ret_json = true;
+		} else {
+			say("serve does not know", words->argv[i]);
+			return CLI_USAGE;
+		}
+	}
+	return CLI_OK;
+}
+
+static int serve(const struct words *words)
+{
+	struct serve_options options = { 0 };
+	bool json = false;
+
+	if (serve_words(words, &options, &json) != 0)
+		return CLI_USAGE;
+	if (open_log() != 0)
+		return CLI_UNREACHED;
+	if (folder_open(ar_config_strz("data")) != 0)
+		return say("cannot start", why_not()), CLI_UNREACHED;
+	int lock = folder_lock();
+
+	if (lock == 1)
+		return say("another apprun serves this data folder", ar_config_strz("data")),
+		       CLI_UNREACHED;
+	if (lock < 0 || main_fork_zygote() != 0 || serve_start(&options) != 0)
+		return say("cannot start", why_not()), CLI_UNREACHED;
+	greet(json);
+	ar_info("apprun", "started", "version", APPRUN_VERSION);
+	serve_wait();
+	serve_stop();
+	folder_close();
+	ar_info("apprun", "stopped");
+	return CLI_OK;
+}
+
+static int version(bool json)
+{
+	printf(json ? "{\"version\":\"%s\"}\n" : "apprun %s\n", APPRUN_VERSION);
+	return CLI_OK;
+}
+
+static int help(const char *topic)
+{
+	struct ar_buf text AR_CLEANUP(ar_buf_done) = { 0 };
+
+	if (topic == NULL) {
+		fputs(cli_help, stdout);
+		return CLI_OK;
+	}
+	if (strcmp(topic, "settings") != 0) {
+		say("there is no help about", topic);
+		return CLI_USAGE;
+	}
+	ar_buf_init(&text, 1 << 20);
+	ar_config_help(&text);
+	fwrite(text.p, 1, text.n, stdout);
+	return CLI_OK;
+}
+
+/* argv without the program's name. */
+static int run(int argc, char **argv)
+{
+	bool is_serve = strcmp(argv[0], "serve") == 0;
+	struct words words;
+
+	given = (struct words){ is_serve ? argc - 1 : argc, is_serve ? argv + 1 : argv };
+	serve_block_signals();
+	if (load_settings(given.argc, given.argv, &words) != 0)
+		return CLI_USAGE;
+	int rc = is_serve ? serve(&words) : cli_run(words.argc, words.argv);
+
+	ar_heap_free(words.argv);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "help";
+	bool json = argc > 2 && strcmp(argv[2], "--json") == 0;
+
+	if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0)
+		return version(json);
+	if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 ||
+	    (argc > 2 && strcmp(argv[argc - 1], "--help") == 0))
+		return help(strcmp(command, "help") == 0 && argc > 2 ? argv[2] : NULL);
+	return run(argc - 1, argv + 1);
+}
