@@ -31,11 +31,14 @@ const char cli_help[] =
 	"  apprun version\n"
 	"  apprun help [settings]\n"
 	"\n"
-	"Every command takes --json, and --data FOLDER (default ./data). Settings are given as --NAME\n"
-	"VALUE, as APPRUN_NAME in the environment, or in FOLDER/apprun.json. APPRUN_TENANT stands for\n"
+	"Every command takes --json, and --data FOLDER (default ./data). Settings are given as "
+	"--NAME\n"
+	"VALUE, as APPRUN_NAME in the environment, or in FOLDER/apprun.json. APPRUN_TENANT stands "
+	"for\n"
 	"--tenant.\n"
 	"\n"
-	"Exit codes: 0 done; 1 the server refused; 2 wrong usage or setting; 3 server, store or port\n"
+	"Exit codes: 0 done; 1 the server refused; 2 wrong usage or setting; 3 server, store or "
+	"port\n"
 	"cannot be reached; 4 not signed in or not allowed.\n";
 
 struct cli {
@@ -63,7 +66,7 @@ static int parse_option(struct cli *cli, int argc, char **argv, int *at)
 	} rows[] = {
 		{ "--tenant", &cli->tenant, NULL }, { "--input", &cli->input, NULL },
 		{ "--email", &cli->email, NULL },   { "--permissions", &cli->permissions, NULL },
-		{ "--json", NULL, &cli->json },	    { "--yes", NULL, &cli->yes },
+		{ "--json", NULL, &cli->json },     { "--yes", NULL, &cli->yes },
 	};
 	const char *word = argv[*at], *equals = strchr(word, '=');
 	size_t n = equals != NULL ? (size_t)(equals - word) : strlen(word);
@@ -72,7 +75,8 @@ static int parse_option(struct cli *cli, int argc, char **argv, int *at)
 		if (strlen(rows[i].name) != n || memcmp(rows[i].name, word, n) != 0)
 			continue;
 		if (rows[i].flag != NULL)
-			return equals == NULL ? (*rows[i].flag = true, 0) : usage("a switch takes no value");
+			return equals == NULL ? (*rows[i].flag = true, 0)
+					      : usage("a switch takes no value");
 		if (equals == NULL && *at + 1 >= argc)
 			return usage(ar_printf(cli->pool, "%s wants a value", word));
 		*rows[i].value = equals != NULL ? equals + 1 : argv[++*at];
@@ -158,7 +162,7 @@ static void print_problem(const struct cli_answer *answer)
 	fprintf(stderr, "apprun: %.*s (%.*s)\n", AR_FMT(title), AR_FMT(code));
 	if (fields == NULL || fields->type != AR_OBJECT)
 		return;
-	ar_json_each(field, fields) {
+	ar_json_each (field, fields) {
 		struct ar_str message = ar_json_text(field, "message", AR_STR(""));
 
 		fprintf(stderr, "  %.*s: %.*s\n", AR_FMT(field->key), AR_FMT(message));
@@ -240,13 +244,13 @@ static int tenant_list(struct cli *cli)
 	struct ar_str cursor = AR_STR("");
 
 	do {
-		const char *path = ar_printf(cli->pool, "/platform/v1/tenants?limit=500&cursor=%.*s",
-					     AR_FMT(cursor));
+		const char *path = ar_printf(
+			cli->pool, "/platform/v1/tenants?limit=500&cursor=%.*s", AR_FMT(cursor));
 		int rc = ask(cli, "GET", path, NULL, &reply);
 
 		if (rc != CLI_OK)
 			return rc;
-		ar_json_each(one, ar_json_get(reply, "items"))
+		ar_json_each (one, ar_json_get(reply, "items"))
 			ar_json_add(all, ar_json_copy(cli->pool, one));
 		cursor = ar_json_text(reply, "nextCursor", AR_STR(""));
 	} while (cursor.n > 0);
@@ -254,7 +258,7 @@ static int tenant_list(struct cli *cli)
 		print_json(cli, all);
 		return CLI_OK;
 	}
-	ar_json_each(one, all) {
+	ar_json_each (one, all) {
 		printf("%-40.*s %.*s\n", AR_FMT(ar_json_text(one, "name", AR_STR(""))),
 		       AR_FMT(ar_json_text(one, "created", AR_STR(""))));
 	}
@@ -266,14 +270,15 @@ static int tenant_delete(struct cli *cli)
 	struct ar_json *reply;
 
 	if (!cli->yes)
-		return usage(ar_printf(cli->pool, "this deletes everything of %s for good; add --yes",
+		return usage(ar_printf(cli->pool,
+				       "this deletes everything of %s for good; add --yes",
 				       cli->words[2]));
 	for (const char *c = cli->words[2]; *c != '\0'; c++) {
 		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-", *c) == NULL)
 			return usage("that is no tenant's name");
 	}
-	int rc = ask(cli, "DELETE", ar_printf(cli->pool, "/platform/v1/tenants/%s", cli->words[2]), NULL,
-		     &reply);
+	int rc = ask(cli, "DELETE", ar_printf(cli->pool, "/platform/v1/tenants/%s", cli->words[2]),
+		     NULL, &reply);
 
 	if (rc == CLI_OK && !cli->json)
 		printf("deleted tenant %s\n", cli->words[2]);
@@ -357,7 +362,8 @@ static const struct command {
 	{ "tenant", "delete", 3, tenant_delete, "tenant delete NAME --yes" },
 	{ "call", NULL, 2, call, "call ACTION --tenant T [--input JSON|@FILE|-]" },
 	{ "function", "deploy", 4, function_deploy, "function deploy NAME FILE --tenant T" },
-	{ "workflow", "run", 3, workflow_run, "workflow run NAME --tenant T [--input JSON|@FILE|-]" },
+	{ "workflow", "run", 3, workflow_run,
+	  "workflow run NAME --tenant T [--input JSON|@FILE|-]" },
 };
 
 static int run_command(struct cli *cli)

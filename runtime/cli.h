@@ -9,10 +9,11 @@
 
 enum cli_exit {
 	CLI_OK = 0,
-	CLI_REFUSED = 1,   /* the server's answer says no */
-	CLI_USAGE = 2,     /* the command line or a setting is wrong */
-	CLI_UNREACHED = 3, /* the server cannot be reached, or the store or the port cannot be used */
-	CLI_DENIED = 4,    /* not signed in, or not allowed */
+	CLI_REFUSED = 1, /* the server's answer says no */
+	CLI_USAGE = 2,   /* the command line or a setting is wrong */
+	CLI_UNREACHED =
+		3,      /* the server cannot be reached, or the store or the port cannot be used */
+	CLI_DENIED = 4, /* not signed in, or not allowed */
 };
 
 /* What stands behind "apprun" once settings are taken out; words[0] is the command. */

@@ -30,7 +30,9 @@ static int say_why(const char *what)
 	while (err != NULL && err->why == NULL && err->below != NULL)
 		err = err->below;
 	fprintf(stderr, "apprun: %s: %s\n", what,
-		err == NULL ? "no reason given" : err->why != NULL ? err->why : err->def->slug);
+		err == NULL        ? "no reason given"
+		: err->why != NULL ? err->why
+				   : err->def->slug);
 	ar_err_clear();
 	return -1;
 }
@@ -56,7 +58,8 @@ static int find_running(void)
 
 	while (read_run_file() != 0) {
 		if (ar_mono_ms() > until)
-			return say_why("a server has the data folder, but does not say where it is");
+			return say_why(
+				"a server has the data folder, but does not say where it is");
 		ar_err_clear();
 		usleep(20000);
 	}
@@ -134,8 +137,7 @@ static void request_fiber(void *arg)
 {
 	struct request *r = arg;
 	struct ar_fetch_header headers[] = {
-		{ AR_STR("authorization"),
-		  ar_strf(r->pool, "Bearer %.*s", AR_FMT(server.token)) },
+		{ AR_STR("authorization"), ar_strf(r->pool, "Bearer %.*s", AR_FMT(server.token)) },
 		{ AR_STR("accept-language"), language(r->pool) },
 		{ AR_STR("content-type"), AR_STR("application/json") },
 	};

@@ -106,7 +106,8 @@ int folder_read(struct ar_pool *pool, const char *name, struct ar_str *ret)
 	ssize_t n = 0;
 
 	if (fd < 0)
-		return errno == ENOENT ? ar_fail(AR_E_NOT_FOUND, "what", name) : fail_os("open", name);
+		return errno == ENOENT ? ar_fail(AR_E_NOT_FOUND, "what", name)
+				       : fail_os("open", name);
 	while (have < FILE_MAX && (n = read(fd, text + have, FILE_MAX - have)) > 0)
 		have += (size_t)n;
 	close(fd);

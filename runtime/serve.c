@@ -25,6 +25,7 @@
 #include "folder.h"
 #include "http/edge.h"
 #include "modules.h"
+#include "observe/observe.h"
 #include "sandbox/sandbox.h"
 #include "serve.h"
 
@@ -53,7 +54,8 @@ struct ar_str serve_token(void)
 
 /* ---- migrations: the rooms' own, then the modules' ---- */
 
-static const struct ar_migration_set platform_sets[] = { { "tenant", ar_tenant_migrations }, { 0 } };
+static const struct ar_migration_set platform_sets[] = { { "tenant", ar_tenant_migrations },
+							 { 0 } };
 static struct ar_migration_set tenant_sets[SETS_MAX + 1];
 
 static void collect_migrations(void)
@@ -65,7 +67,8 @@ static void collect_migrations(void)
 	for (const struct ar_module *const *m = ar_modules(); *m != NULL; m++) {
 		assert(n < SETS_MAX);
 		if ((*m)->migrations != NULL)
-			tenant_sets[n++] = (struct ar_migration_set){ (*m)->name, (*m)->migrations };
+			tenant_sets[n++] =
+				(struct ar_migration_set){ (*m)->name, (*m)->migrations };
 	}
 	tenant_sets[n] = (struct ar_migration_set){ 0 };
 }
@@ -105,41 +108,31 @@ static void tenant_blobs_drop(struct ar_str name)
 	ar_err_clear();
 }
 
-static void bus_metrics(struct ar_buf *out)
+static void collect(struct ar_samples *to, void *arg)
 {
-	struct ar_bus_stats s;
+	struct ar_sandbox_stats f;
+	struct ar_bus_stats b;
 
-	ar_bus_stats(&s);
-	ar_buf_printf(out,
-		      "# TYPE apprun_bus_events_total counter\n"
-		      "apprun_bus_events_total{what=\"published\"} %llu\n"
-		      "apprun_bus_events_total{what=\"delivered\"} %llu\n"
-		      "apprun_bus_events_total{what=\"failed\"} %llu\n"
-		      "apprun_bus_events_total{what=\"dead\"} %llu\n"
-		      "# TYPE apprun_bus_timers_total counter\napprun_bus_timers_total %llu\n"
-		      "# TYPE apprun_bus_workers gauge\napprun_bus_workers %llu\n",
-		      (unsigned long long)s.published, (unsigned long long)s.delivered,
-		      (unsigned long long)s.failed, (unsigned long long)s.dead,
-		      (unsigned long long)s.timers_fired, (unsigned long long)s.workers);
-}
-
-static void sandbox_metrics(struct ar_buf *out)
-{
-	struct ar_sandbox_stats s;
-
-	ar_sandbox_stats(&s);
-	ar_buf_printf(out,
-		      "# TYPE apprun_function_calls_total counter\napprun_function_calls_total %llu\n"
-		      "# TYPE apprun_function_host_calls_total counter\n"
-		      "apprun_function_host_calls_total %llu\n"
-		      "# TYPE apprun_function_cpu_seconds_total counter\n"
-		      "apprun_function_cpu_seconds_total %.6f\n"
-		      "# TYPE apprun_executors gauge\napprun_executors %llu\n"
-		      "# TYPE apprun_executors_killed_total counter\n"
-		      "apprun_executors_killed_total %llu\n",
-		      (unsigned long long)s.calls, (unsigned long long)s.host_calls,
-		      (double)s.cpu_us / 1e6, (unsigned long long)s.executors,
-		      (unsigned long long)s.killed);
+	ar_bus_stats(&b);
+	ar_sample(to, AR_COUNTER, "apprun_bus_published_total", "Events stored.",
+		  (double)b.published);
+	ar_sample(to, AR_COUNTER, "apprun_bus_delivered_total", "Deliveries done.",
+		  (double)b.delivered);
+	ar_sample(to, AR_COUNTER, "apprun_bus_failed_total",
+		  "Deliveries that failed, each attempt.", (double)b.failed);
+	ar_sample(to, AR_COUNTER, "apprun_bus_dead_total", "Deliveries given up.", (double)b.dead);
+	ar_sample(to, AR_COUNTER, "apprun_bus_timers_total", "Timers fired.",
+		  (double)b.timers_fired);
+	ar_sample(to, AR_GAUGE, "apprun_bus_workers", "Tenants awake.", (double)b.workers);
+	ar_sandbox_stats(&f);
+	ar_sample(to, AR_COUNTER, "apprun_function_calls_total", "Invocations.", (double)f.calls);
+	ar_sample(to, AR_COUNTER, "apprun_function_host_calls_total", "Calls that functions made.",
+		  (double)f.host_calls);
+	ar_sample(to, AR_COUNTER, "apprun_function_cpu_seconds_total", "Time of functions.",
+		  (double)f.cpu_us / 1e6);
+	ar_sample(to, AR_GAUGE, "apprun_executors", "Executor processes now.", (double)f.executors);
+	ar_sample(to, AR_COUNTER, "apprun_executors_killed_total", "Executors killed.",
+		  (double)f.killed);
 }
 
 static int modules_start(void)
@@ -183,9 +176,10 @@ static int platform_token(struct ar_str *ret)
 	if (folder_read(house.pool, "platform-token", ret) == 0) {
 		while (ret->n > 0 && ret->p[ret->n - 1] <= ' ')
 			ret->n--;
-		return ret->n >= 24 ? 0 :
-				      ar_fail_why(AR_E_INTERNAL, "the file platform-token in the data "
-								 "folder is too short: delete it");
+		return ret->n >= 24
+			       ? 0
+			       : ar_fail_why(AR_E_INTERNAL, "the file platform-token in the data "
+							    "folder is too short: delete it");
 	}
 	if (!ar_err_is(AR_E_NOT_FOUND))
 		return -1;
@@ -213,8 +207,7 @@ static int edge_start(const struct serve_options *options)
 	if (platform_token(&edge.platform_token) != 0)
 		return -1;
 	ar_edge_init(&edge);
-	ar_edge_on_metrics(bus_metrics);
-	ar_edge_on_metrics(sandbox_metrics);
+	ar_metrics_collect(collect, NULL);
 	ar_server_set_refuse(ar_edge_refuse);
 	return 0;
 }
@@ -298,9 +291,9 @@ static void make_url(const struct serve_options *options)
 
 	if (ar_str_is(host, "::") || ar_str_is(host, "0.0.0.0"))
 		host = AR_STR("127.0.0.1");
-	house.url = ar_str_find(host, ':') >= 0 ?
-			    ar_strf(house.pool, "http://[%.*s]:%d", AR_FMT(host), port) :
-			    ar_strf(house.pool, "http://%.*s:%d", AR_FMT(host), port);
+	house.url = ar_str_find(host, ':') >= 0
+			    ? ar_strf(house.pool, "http://[%.*s]:%d", AR_FMT(host), port)
+			    : ar_strf(house.pool, "http://%.*s:%d", AR_FMT(host), port);
 }
 
 /* ---- errands ---- */
@@ -396,6 +389,7 @@ int serve_start(const struct serve_options *options)
 		serve_stop();
 		return -1;
 	}
+	ar_state_set(AR_SERVING);
 	if (!options->private)
 		ar_post(ar_server_loop(house.server, 0), resume_begin, NULL);
 	return 0;
@@ -404,7 +398,7 @@ int serve_start(const struct serve_options *options)
 void serve_stop(void)
 {
 	folder_remove("run.json");
-	ar_edge_set_draining(true);
+	ar_state_set(AR_STOPPING);
 	ar_edge_set_server(NULL);
 	ar_server_stop(house.server, ar_config_int("stop-ms"));
 	ar_edge_done();
@@ -456,7 +450,10 @@ void serve_wait(void)
 
 	signal_set(&set);
 	sigwait(&set, &got);
-	ar_info("apprun", "stopping", "signal", got == SIGINT ? "SIGINT" : got == SIGHUP ? "SIGHUP" : "SIGTERM");
+	ar_info("apprun", "stopping", "signal",
+		got == SIGINT   ? "SIGINT"
+		: got == SIGHUP ? "SIGHUP"
+				: "SIGTERM");
 	if (pthread_create(&thread, NULL, second_signal, NULL) == 0)
 		pthread_detach(thread);
 }

@@ -274,8 +274,6 @@ const char *ar_language(struct ar_str accept_language);
 
 /* ---- the machine ---- */
 
-/* Prometheus text: calls, failures and time per action. Any thread. */
-void ar_action_metrics(struct ar_buf *out);
 extern const struct ar_migration ar_action_migrations[]; /* of each tenant's database */
 /*
  * Makes a tenant and runs the modules' tenant_created; input {"name", ...}; ret {"name", "id",

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "action/action.h"
+#include "observe/observe.h"
 
 #define ACTIONS_MAX    1024
 #define MODULES_MAX    64
@@ -17,6 +18,11 @@ size_t action_count(void);
 const struct ar_action *action_at(size_t index);
 size_t action_index(const struct ar_action *action); /* asserts that it is registered */
 const char *action_module(size_t index);
+#define RESULTS 3       /* ok, refused, failed */
+struct action_metrics { /* found at the first call */
+	struct ar_series *_Atomic calls[RESULTS], *_Atomic seconds;
+};
+struct action_metrics *action_metrics(const struct ar_action *action);
 
 /* router.c: routes are "METHOD /path" */
 void router_add(const struct ar_action *action);
@@ -53,9 +59,6 @@ struct idempotency {
 AR_YIELDS int idempotency_enter(struct ar_call *call, struct idempotency *ret);
 AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *idempotency);
 void idempotency_leave(struct idempotency *idempotency);
-
-/* door.c */
-void metrics_done(void);
 
 /* openapi.c */
 AR_YIELDS int openapi_run(struct ar_call *call);

@@ -6,7 +6,6 @@
  * the unit of work is stored, and the error stack is the function's own.
  */
 #include <assert.h>
-#include <pthread.h>
 #include <unistd.h>
 
 #include "action/action_int.h"
@@ -106,120 +105,40 @@ static int64_t deadline_enter(const struct ar_call *call)
 	return before;
 }
 
-/* ---- metrics: counters per thread and action, added up when somebody looks ---- */
+/* ---- metrics ---- */
 
-#define BUCKETS 12
-static const int64_t bucket_us[BUCKETS] = { 100,   250,   500,    1000,   2500,    5000,
-					    10000, 25000, 100000, 500000, 2500000, 10000000 };
+static struct ar_metric calls_metric = { .name = "apprun_action_calls_total",
+					 .help = "Calls of actions, on every face.",
+					 .kind = AR_COUNTER,
+					 .labels = { "action", "result" },
+					 .max = 3 * ACTIONS_MAX };
+static struct ar_metric seconds_metric = { .name = "apprun_action_seconds",
+					   .help = "Time inside of actions.",
+					   .kind = AR_HISTOGRAM,
+					   .labels = { "action" },
+					   .max = ACTIONS_MAX,
+					   AR_DURATION_US };
 
-struct counters {
-	_Atomic uint64_t ok, refused, failed, us;
-	_Atomic uint64_t buckets[BUCKETS];
-};
-
-struct thread_counters {
-	struct thread_counters *next;
-	struct counters list[ACTIONS_MAX];
-};
-
-static pthread_mutex_t metrics_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct thread_counters *metrics_all;
-static unsigned metrics_round; /* moves when the counters are thrown away */
-static __thread struct thread_counters *metrics_mine;
-static __thread unsigned metrics_mine_round;
-
-static void bump(_Atomic uint64_t *counter, uint64_t by)
-{
-	/* Only this thread writes it: no locked instruction needed. */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
-			      memory_order_relaxed);
-}
-
+/* refused: the caller's mistake (4xx). failed: ours (5xx). */
 static void metrics_add(const struct ar_call *call, int rc, int64_t us)
 {
-	if (metrics_mine == NULL || metrics_mine_round != metrics_round) {
-		metrics_mine = ar_heap_new(struct thread_counters);
-		pthread_mutex_lock(&metrics_lock);
-		metrics_mine_round = metrics_round;
-		metrics_mine->next = metrics_all;
-		metrics_all = metrics_mine;
-		pthread_mutex_unlock(&metrics_lock);
-	}
-	struct counters *c = &metrics_mine->list[action_index(call->action)];
+	static const char *const names[RESULTS] = { "ok", "refused", "failed" };
+	struct action_metrics *m = action_metrics(call->action);
 	bool ours = rc != 0 && ar_err() != NULL && ar_err()->def->status >= 500;
+	int result = rc == 0 ? 0 : ours ? 2 : 1;
+	struct ar_series *calls = atomic_load_explicit(&m->calls[result], memory_order_relaxed);
+	struct ar_series *seconds = atomic_load_explicit(&m->seconds, memory_order_relaxed);
 
-	bump(rc == 0 ? &c->ok : ours ? &c->failed : &c->refused, 1);
-	bump(&c->us, (uint64_t)us);
-	for (int i = 0; i < BUCKETS; i++) {
-		if (us <= bucket_us[i]) {
-			bump(&c->buckets[i], 1);
-			break;
-		}
+	if (calls == NULL) {
+		calls = ar_series(&calls_metric, call->action->name, names[result]);
+		atomic_store_explicit(&m->calls[result], calls, memory_order_relaxed);
 	}
-}
-
-void metrics_done(void)
-{
-	pthread_mutex_lock(&metrics_lock);
-	while (metrics_all != NULL) {
-		struct thread_counters *next = metrics_all->next;
-
-		ar_heap_free(metrics_all);
-		metrics_all = next;
+	if (seconds == NULL) {
+		seconds = ar_series(&seconds_metric, call->action->name);
+		atomic_store_explicit(&m->seconds, seconds, memory_order_relaxed);
 	}
-	metrics_round++;
-	pthread_mutex_unlock(&metrics_lock);
-}
-
-static void metrics_sum(size_t index, uint64_t sum[4 + BUCKETS])
-{
-	for (const struct thread_counters *t = metrics_all; t != NULL; t = t->next) {
-		const struct counters *c = &t->list[index];
-		const _Atomic uint64_t *head[4] = { &c->ok, &c->refused, &c->failed, &c->us };
-
-		for (int i = 0; i < 4; i++)
-			sum[i] += atomic_load_explicit(head[i], memory_order_relaxed);
-		for (int i = 0; i < BUCKETS; i++)
-			sum[4 + i] += atomic_load_explicit(&c->buckets[i], memory_order_relaxed);
-	}
-}
-
-static void metrics_write(struct ar_buf *out, const char *name, const uint64_t sum[4 + BUCKETS])
-{
-	static const char *const results[3] = { "ok", "refused", "failed" };
-	uint64_t total = sum[0] + sum[1] + sum[2], below = 0;
-
-	for (int i = 0; i < 3; i++)
-		ar_buf_printf(out, "apprun_action_calls_total{action=\"%s\",result=\"%s\"} %llu\n",
-			      name, results[i], (unsigned long long)sum[i]);
-	for (int i = 0; i < BUCKETS; i++) {
-		below += sum[4 + i];
-		ar_buf_printf(out, "apprun_action_seconds_bucket{action=\"%s\",le=\"%g\"} %llu\n",
-			      name, (double)bucket_us[i] / 1e6, (unsigned long long)below);
-	}
-	ar_buf_printf(out, "apprun_action_seconds_bucket{action=\"%s\",le=\"+Inf\"} %llu\n", name,
-		      (unsigned long long)total);
-	ar_buf_printf(out, "apprun_action_seconds_sum{action=\"%s\"} %.6f\n", name,
-		      (double)sum[3] / 1e6);
-	ar_buf_printf(out, "apprun_action_seconds_count{action=\"%s\"} %llu\n", name,
-		      (unsigned long long)total);
-}
-
-void ar_action_metrics(struct ar_buf *out)
-{
-	ar_buf_z(out, "# HELP apprun_action_calls_total Calls of actions, on every face.\n"
-		      "# TYPE apprun_action_calls_total counter\n"
-		      "# HELP apprun_action_seconds Time inside of an action.\n"
-		      "# TYPE apprun_action_seconds histogram\n");
-	pthread_mutex_lock(&metrics_lock);
-	for (size_t i = 0; i < action_count(); i++) {
-		uint64_t sum[4 + BUCKETS] = { 0 };
-
-		metrics_sum(i, sum);
-		if (sum[0] + sum[1] + sum[2] > 0)
-			metrics_write(out, action_at(i)->name, sum);
-	}
-	pthread_mutex_unlock(&metrics_lock);
+	ar_series_add(calls, 1);
+	ar_series_observe(seconds, us);
 }
 
 /* ---- the door ---- */

@@ -13,6 +13,7 @@ static size_t nmodules;
 static struct {
 	const struct ar_action *action;
 	const char *module;
+	struct action_metrics metrics;
 } actions[ACTIONS_MAX];
 static size_t nactions;
 static struct ar_map *by_name; /* also by alias; value: index + 1 */
@@ -66,7 +67,7 @@ void ar_action_done(void)
 	nmodules = nactions = 0;
 	authenticate = NULL;
 	router_done();
-	metrics_done();
+	memset(actions, 0, sizeof(actions));
 	openapi_done();
 	messages_done();
 }
@@ -109,6 +110,11 @@ size_t action_index(const struct ar_action *action)
 
 	assert(index > 0);
 	return index - 1;
+}
+
+struct action_metrics *action_metrics(const struct ar_action *action)
+{
+	return &actions[action_index(action)].metrics;
 }
 
 void ar_action_set_authenticate(ar_authenticate_fn *fn)

@@ -24,6 +24,7 @@ void ar_edge_init(const struct ar_edge_options *options)
 	edge_options.local_token = ar_str_dup(memory, options->local_token);
 	edge_options.own_address = ar_str_dup(memory, options->own_address);
 	edge_options.cors_origins = ar_str_dup(memory, options->cors_origins);
+	edge_ops_init();
 }
 
 void ar_edge_done(void)

@@ -40,9 +40,6 @@ void ar_edge_attach(void);
 void ar_edge_detach(void);
 
 void ar_edge_set_server(struct ar_server *server); /* whose figures /metrics shows; NULL: none */
-void ar_edge_set_draining(bool draining);          /* /readyz says 503: send no more */
-/* More lines for /metrics, from any room; Prometheus text. At start. */
-void ar_edge_on_metrics(void (*fn)(struct ar_buf *out));
 /* Pages beside the API (GET /): asked before the answer 404; true when it has replied. At start. */
 void ar_edge_set_page(AR_YIELDS bool (*fn)(struct ar_http *http));
 

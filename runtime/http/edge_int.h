@@ -5,6 +5,7 @@
 #define AR_EDGE_INT_H
 
 #include "http/edge.h"
+#include "observe/observe.h"
 
 #define EDGE_HEADERS_MAX 40
 
@@ -22,7 +23,7 @@ struct edge_request { /* in the request fiber's frame */
 		bool on;
 		int64_t limit, left, retry_s, window_s;
 	} limit; /* what the RateLimit headers say */
-	char span[17], trace[33];
+	struct ar_trace trace;
 	int status; /* of the reply that went out */
 	struct ar_log_context log;
 	struct ar_header headers[EDGE_HEADERS_MAX];
@@ -55,6 +56,7 @@ void edge_limit_done(void);
 
 /* edge_ops.c: true when the path was one of the process's own and is answered */
 AR_YIELDS bool edge_ops(struct edge_request *request);
+void edge_ops_init(void);
 void edge_ops_done(void);
 
 /* edge_log.c */

@@ -1,63 +1,48 @@
 /*
  * edge_ops.c - the process's own paths: /livez, /readyz, /healthz, /metrics.
  *
- * livez says that the loop turns, readyz that requests may come (the store answers, no stop is under
- * way), healthz both with their parts. Metrics are for this machine and for operators.
+ * livez says that the loop turns; readyz and healthz that requests may come: no start or stop is
+ * under way and every registered check passes. Metrics are for this machine and for operators.
  */
 #include <assert.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "http/edge_int.h"
 
 #define METRICS_MAX (16u << 20)
-#define METRICS_FNS 32
+#define READY_MS    2000
 
-static atomic_bool draining;
 static struct ar_server *_Atomic server;
-static void (*metrics_fns[METRICS_FNS])(struct ar_buf *out);
-static size_t nmetrics_fns;
 
 void ar_edge_set_server(struct ar_server *of)
 {
 	atomic_store(&server, of);
 }
 
-void ar_edge_set_draining(bool on)
-{
-	atomic_store(&draining, on);
-}
-
-void ar_edge_on_metrics(void (*fn)(struct ar_buf *out))
-{
-	assert(nmetrics_fns < METRICS_FNS);
-	metrics_fns[nmetrics_fns++] = fn;
-}
-
 void edge_ops_done(void)
 {
-	nmetrics_fns = 0;
 	atomic_store(&server, NULL);
-	atomic_store(&draining, false);
 }
 
 /* ---- health ---- */
 
-static AR_YIELDS bool store_answers(struct ar_pool *pool)
+static AR_YIELDS int store_check(void *arg)
 {
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+	struct ar_store *store = ar_tenant_store();
 	struct ar_scope scope;
 	struct ar_rows rows;
 	struct ar_db *db;
 
-	if (ar_tenant_store() == NULL || ar_db_acquire(ar_tenant_store(), AR_PLATFORM_DB, &db) != 0)
-		return false;
+	if (store == NULL)
+		return ar_fail(AR_E_UNAVAILABLE);
+	if (ar_db_acquire(store, AR_PLATFORM_DB, &db) != 0)
+		return -1;
 	ar_scope_init(&scope, db, pool);
-	bool ok = ar_query(&scope, &rows, "SELECT 1", AR_NO_ARGS) == 0;
+	int rc = ar_query(&scope, &rows, "SELECT 1", AR_NO_ARGS);
 
 	ar_db_release(db);
-	return ok;
+	return rc;
 }
 
 static AR_YIELDS void livez(struct edge_request *request)
@@ -66,52 +51,18 @@ static AR_YIELDS void livez(struct edge_request *request)
 	edge_send(request, 200, "application/json", AR_STR("{\"status\":\"ok\"}"));
 }
 
-static AR_YIELDS void healthz(struct edge_request *request)
+static AR_YIELDS void readyz(struct edge_request *request)
 {
-	struct ar_pool *pool = request->http->pool;
-	bool stopping = atomic_load(&draining), store = store_answers(pool),
-	     ok = !stopping && store;
+	struct ar_buf *body = ar_buf_new(request->http->pool, 64 * 1024);
+	bool ready = ar_ready(body, READY_MS);
 
-	if (!store)
-		ar_log_err(AR_ERROR, "http", "the store does not answer");
-	ar_err_clear();
 	edge_header(request, "cache-control", AR_STR("no-store"));
-	edge_send(request, ok ? 200 : 503, "application/json",
-		  ar_strf(pool,
-			  "{\"status\":\"%s\",\"checks\":{\"store\":\"%s\",\"accepting\":\"%s\"}}",
-			  ok ? "ok" : "unavailable", store ? "ok" : "failed",
-			  stopping ? "stopping" : "ok"));
+	edge_send(request, ready ? 200 : 503, "application/json", ar_buf_view(body));
 }
 
 /* ---- metrics ---- */
 
-static void metric(struct ar_buf *out, const char *name, const char *type, const char *help,
-		   double value)
-{
-	ar_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name,
-		      value);
-}
-
-static void process_metrics(struct ar_buf *out)
-{
-	struct rusage usage;
-	long pages = 0, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
-
-	if (f != NULL) {
-		if (fscanf(f, "%ld %ld", &pages, &resident) != 2)
-			resident = 0;
-		fclose(f);
-	}
-	getrusage(RUSAGE_SELF, &usage);
-	metric(out, "process_resident_memory_bytes", "gauge", "Memory in use.",
-	       (double)resident * (double)sysconf(_SC_PAGESIZE));
-	metric(out, "process_cpu_seconds_total", "counter", "User and system time.",
-	       (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-		       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
-}
-
-static void server_metrics(struct ar_buf *out)
+static void server_samples(struct ar_samples *to)
 {
 	struct ar_server *of = atomic_load(&server);
 	struct ar_server_stats s;
@@ -119,37 +70,59 @@ static void server_metrics(struct ar_buf *out)
 	if (of == NULL)
 		return;
 	ar_server_stats(of, &s);
-	metric(out, "apprun_http_connections_total", "counter", "Connections accepted.",
-	       (double)s.connections);
-	metric(out, "apprun_http_connections_open", "gauge", "Connections now.",
-	       (double)s.connections_open);
-	metric(out, "apprun_http_requests_total", "counter", "Requests begun.", (double)s.requests);
-	metric(out, "apprun_http_requests_open", "gauge", "Requests now.", (double)s.requests_open);
-	metric(out, "apprun_http_refused_total", "counter", "Refused by the guards.",
-	       (double)s.refused);
-	metric(out, "apprun_http_resets_total", "counter", "Streams reset by clients.",
-	       (double)s.resets);
-	metric(out, "apprun_http_received_bytes_total", "counter", "Bytes in.", (double)s.bytes_in);
-	metric(out, "apprun_http_sent_bytes_total", "counter", "Bytes out.", (double)s.bytes_out);
+	ar_sample(to, AR_COUNTER, "apprun_http_connections_total", "Connections accepted.",
+		  (double)s.connections);
+	ar_sample(to, AR_GAUGE, "apprun_http_connections_open", "Connections now.",
+		  (double)s.connections_open);
+	ar_sample(to, AR_COUNTER, "apprun_http_requests_total", "Requests begun.",
+		  (double)s.requests);
+	ar_sample(to, AR_GAUGE, "apprun_http_requests_open", "Requests now.",
+		  (double)s.requests_open);
+	ar_sample(to, AR_COUNTER, "apprun_http_refused_total", "Refused by the guards.",
+		  (double)s.refused);
+	ar_sample(to, AR_COUNTER, "apprun_http_resets_total", "Streams that clients reset.",
+		  (double)s.resets);
+	ar_sample(to, AR_COUNTER, "apprun_http_received_bytes_total", "Bytes in.",
+		  (double)s.bytes_in);
+	ar_sample(to, AR_COUNTER, "apprun_http_sent_bytes_total", "Bytes out.",
+		  (double)s.bytes_out);
 }
 
-static void store_metrics(struct ar_buf *out)
+static void store_samples(struct ar_samples *to)
 {
 	struct ar_store_stats s;
 
 	if (ar_tenant_store() == NULL)
 		return;
 	ar_store_stats(ar_tenant_store(), &s);
-	metric(out, "apprun_store_commits_total", "counter", "Commits on disk.", (double)s.commits);
-	metric(out, "apprun_store_units_total", "counter", "Units of work committed.",
-	       (double)s.units);
-	metric(out, "apprun_store_statements_total", "counter", "Statements run.",
-	       (double)s.statements);
-	metric(out, "apprun_store_slow_total", "counter", "Statements over the slow limit.",
-	       (double)s.slow);
-	metric(out, "apprun_store_lease_waits_total", "counter", "Units that waited for the lease.",
-	       (double)s.lease_waits);
-	metric(out, "apprun_store_handles_open", "gauge", "Databases open now.", (double)s.open);
+	ar_sample(to, AR_COUNTER, "apprun_store_commits_total", "Commits on disk.",
+		  (double)s.commits);
+	ar_sample(to, AR_COUNTER, "apprun_store_units_total", "Units of work committed.",
+		  (double)s.units);
+	ar_sample(to, AR_COUNTER, "apprun_store_statements_total", "Statements run.",
+		  (double)s.statements);
+	ar_sample(to, AR_COUNTER, "apprun_store_slow_total", "Statements over the slow limit.",
+		  (double)s.slow);
+	ar_sample(to, AR_COUNTER, "apprun_store_lease_waits_total",
+		  "Units that waited for their tenant's lease.", (double)s.lease_waits);
+	ar_sample(to, AR_GAUGE, "apprun_store_handles_open", "Databases open now.", (double)s.open);
+}
+
+static void collect(struct ar_samples *samples, void *arg)
+{
+	server_samples(samples);
+	store_samples(samples);
+}
+
+void edge_ops_init(void)
+{
+	static bool registered; /* what is registered stays for the process's life */
+
+	if (!registered) {
+		ar_metrics_collect(collect, NULL);
+		ar_ready_register("store", store_check, NULL);
+	}
+	registered = true;
 }
 
 static AR_YIELDS void metrics(struct edge_request *request)
@@ -160,16 +133,12 @@ static AR_YIELDS void metrics(struct edge_request *request)
 	if (!request->local && !edge_is_operator(request, &permission)) {
 		ar_fail(AR_E_UNAUTHORIZED);
 		edge_problem(request);
-		return;
+	} else if (ar_metrics_write(out) != 0) {
+		edge_problem(request);
+	} else {
+		edge_header(request, "cache-control", AR_STR("no-store"));
+		edge_send(request, 200, AR_METRICS_TYPE, ar_buf_view(out));
 	}
-	process_metrics(out);
-	server_metrics(out);
-	store_metrics(out);
-	ar_action_metrics(out);
-	for (size_t i = 0; i < nmetrics_fns; i++)
-		metrics_fns[i](out);
-	edge_header(request, "cache-control", AR_STR("no-store"));
-	edge_send(request, 200, "text/plain; version=0.0.4; charset=utf-8", ar_buf_view(out));
 }
 
 /* ---- which ---- */
@@ -181,8 +150,8 @@ AR_YIELDS bool edge_ops(struct edge_request *request)
 		AR_YIELDS void (*answer)(struct edge_request *request);
 	} rows[] = {
 		{ "/livez", livez },
-		{ "/readyz", healthz },
-		{ "/healthz", healthz },
+		{ "/readyz", readyz },
+		{ "/healthz", readyz },
 		{ "/metrics", metrics },
 	};
 	const struct ar_http *http = request->http;

@@ -10,51 +10,6 @@
 
 /* ---- trace ---- */
 
-static bool lower_hex(struct ar_str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
-			return false;
-	}
-	return true;
-}
-
-static bool all_zero(struct ar_str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] != '0')
-			return false;
-	}
-	return true;
-}
-
-/* "00-<32 hex>-<16 hex>-<2 hex>", and what a later version may have behind it. */
-static bool parse_traceparent(struct ar_str header, struct ar_str *ret_trace)
-{
-	struct ar_str rest = header, version = ar_str_cut(&rest, '-');
-	struct ar_str trace = ar_str_cut(&rest, '-'), span = ar_str_cut(&rest, '-');
-	struct ar_str flags = ar_str_cut(&rest, '-');
-
-	if (version.n != 2 || trace.n != 32 || span.n != 16 || flags.n != 2 ||
-	    !lower_hex(version) || !lower_hex(trace) || !lower_hex(span) || !lower_hex(flags) ||
-	    all_zero(trace) || all_zero(span) || ar_str_is(version, "ff") ||
-	    (ar_str_is(version, "00") && rest.p != NULL))
-		return false;
-	*ret_trace = trace;
-	return true;
-}
-
-static void random_hex(char *out, size_t n)
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char bytes[16];
-
-	assert(n <= 2 * sizeof(bytes));
-	ar_random(bytes, n / 2);
-	for (size_t i = 0; i < n; i++)
-		out[i] = digits[i % 2 == 0 ? bytes[i / 2] >> 4 : bytes[i / 2] & 15];
-}
-
 static bool request_id_valid(struct ar_str id)
 {
 	if (id.n < 1 || id.n > 128)
@@ -72,14 +27,13 @@ static bool request_id_valid(struct ar_str id)
 void edge_trace(struct edge_request *request)
 {
 	struct ar_call *call = &request->call;
-	struct ar_str trace, id = ar_http_header(request->http, "x-request-id");
+	struct ar_str id = ar_http_header(request->http, "x-request-id");
 
-	if (parse_traceparent(ar_http_header(request->http, "traceparent"), &trace))
-		memcpy(request->trace, trace.p, 32);
+	if (ar_trace_parse(ar_http_header(request->http, "traceparent"), &request->trace))
+		ar_trace_child(&request->trace, &request->trace);
 	else
-		random_hex(request->trace, 32);
-	random_hex(request->span, 16);
-	call->trace_id = ar_str_n(request->trace, 32);
+		ar_trace_new(&request->trace);
+	call->trace_id = ar_str_n(request->trace.trace_id, 32);
 	call->request_id = request_id_valid(id) ? id : ar_id(call->pool);
 	request->log.trace_id = call->trace_id;
 }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "http/edge.h"
+#include "observe/observe.h"
 #include "tests/harness/house.h"
 
 #define PLATFORM "platform-token-for-tests-0123456789"
@@ -140,6 +141,7 @@ static void serve(const struct ar_edge_options *edge)
 	ar_server_set_refuse(ar_edge_refuse);
 	assert_ok(ar_server_start(&options, &server));
 	ar_edge_set_server(server);
+	ar_state_set(AR_SERVING);
 	port = ar_server_port(server);
 }
 
@@ -550,12 +552,12 @@ static void own_paths(void **state)
 	assert_int_equal(a.status, 200);
 	a = ask("GET /readyz HTTP/1.1");
 	assert_int_equal(a.status, 200);
-	ar_edge_set_draining(true);
+	ar_state_set(AR_STOPPING);
 	a = ask("GET /readyz HTTP/1.1");
 	assert_int_equal(a.status, 503);
 	a = ask("GET /livez HTTP/1.1");
 	assert_int_equal(a.status, 200);
-	ar_edge_set_draining(false);
+	ar_state_set(AR_SERVING);
 	a = ask("GET /healthz HTTP/1.1");
 	assert_int_equal(a.status, 200);
 	assert_str(ar_json_path(a.json, AR_STR("checks.store"))->s, "ok");

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export const root = resolve(import.meta.dirname ?? __dirname, "../../..");
-export const binary = process.env.APPRUN ?? join(root, "build/runtime/apprun");
+export const binary = process.env.APPRUN ?? join(root, "build/apprun");
 
 export async function freePort(): Promise<number> {
   return new Promise((done, fail) => {
