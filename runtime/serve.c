@@ -153,7 +153,7 @@ static int rooms_start(void)
 	if (ar_offload_start(threads > 0 ? threads : (int)AR_MAX(4, 2 * cores)) != 0 ||
 	    ar_client_allow(ar_config_str("client-allow")) != 0 || ar_blob_init(blobs) != 0)
 		return -1;
-	for (const struct ar_module *const *m = ar_module_list; *m != NULL; m++)
+	for (const struct ar_module *const *m = ar_all_modules; *m != NULL; m++)
 		ar_action_register(*m);
 	collect_migrations();
 	if (store_open() != 0)

@@ -75,11 +75,11 @@ static void limit_headers(struct edge_request *request)
 static void common_headers(struct edge_request *request)
 {
 	const struct ar_call *call = &request->call;
+	char *parent = ar_alloc(request->http->pool, AR_TRACEPARENT_LEN + 1);
 
+	ar_trace_format(&request->trace, parent);
 	edge_header(request, "x-request-id", call->request_id);
-	edge_header(
-		request, "traceparent",
-		ar_strf(request->http->pool, "00-%.32s-%.16s-01", request->trace, request->span));
+	edge_header(request, "traceparent", ar_str_n(parent, AR_TRACEPARENT_LEN));
 	edge_header(request, "x-content-type-options", AR_STR("nosniff"));
 	edge_header(request, "referrer-policy", AR_STR("no-referrer"));
 	if (reply_header(call, "content-security-policy").n == 0)
