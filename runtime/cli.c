@@ -85,9 +85,20 @@ static int parse_option(struct cli *cli, int argc, char **argv, int *at)
 	return usage(ar_printf(cli->pool, "there is no option %s", word));
 }
 
+static char *default_tenant;
+
+void cli_take_environment(void)
+{
+	const char *tenant = getenv("APPRUN_TENANT");
+
+	if (tenant != NULL && tenant[0] != '\0')
+		default_tenant = ar_heap_strz(ar_str(tenant));
+	unsetenv("APPRUN_TENANT");
+}
+
 static int parse_words(struct cli *cli, int argc, char **argv)
 {
-	cli->tenant = getenv("APPRUN_TENANT");
+	cli->tenant = default_tenant;
 	for (int i = 0; i < argc; i++) {
 		bool option = argv[i][0] == '-' && argv[i][1] == '-';
 
@@ -298,7 +309,9 @@ static int call(struct cli *cli)
 
 	if (read_input(cli, &input) != 0)
 		return CLI_USAGE;
-	return show_output(cli, call_action(cli, cli->words[1], input, &output), output);
+	int rc = call_action(cli, cli->words[1], input, &output);
+
+	return show_output(cli, rc, output);
 }
 
 static int function_deploy(struct cli *cli)
@@ -394,6 +407,8 @@ int cli_run(int argc, char **argv)
 	if (rc == 0)
 		rc = run_command(&cli);
 	cli_hang_up();
+	ar_heap_free(default_tenant);
+	default_tenant = NULL;
 	fflush(stdout);
 	return rc;
 }

@@ -16,6 +16,8 @@ enum cli_exit {
 	CLI_DENIED = 4, /* not signed in, or not allowed */
 };
 
+/* Takes APPRUN_TENANT out of the environment, which otherwise holds settings only. */
+void cli_take_environment(void);
 /* What stands behind "apprun" once settings are taken out; words[0] is the command. */
 int cli_run(int argc, char **argv);
 extern const char cli_help[];

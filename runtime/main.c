@@ -39,6 +39,11 @@ static const char *why_not(void)
 #ifdef __SANITIZE_ADDRESS__
 /* h2o 2.2.5 keeps free lists per thread, and a queue per loop, that it never gives back. */
 const char *__lsan_default_suppressions(void);
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:h2o_mem_alloc_recycle\nleak:h2o_multithread_create_queue\n";
@@ -204,6 +209,7 @@ static int run(int argc, char **argv)
 
 	given = (struct words){ is_serve ? argc - 1 : argc, is_serve ? argv + 1 : argv };
 	umask(077);
+	cli_take_environment();
 	serve_block_signals();
 	if (load_settings(given.argc, given.argv, &words) != 0)
 		return CLI_USAGE;
