@@ -2,17 +2,19 @@
  * pattern.c - ICU MessageFormat with named arguments, read into a tree.
  *
  * Taken: {name}, {name, number|date|time[, style]}, {name, plural|selectordinal|select, ...}, # in
- * plurals, apostrophes as ICU quotes with them. Depth, length and number of pieces are bounded.
+ * plurals, apostrophes as ICU quotes with them. Depth, length and number of arguments are bounded:
+ * what a message costs to write is what its arguments cost.
  */
 #include "i18n/i18n_int.h"
 
 #define DEPTH_MAX 16
+#define ARGS_MAX  200 /* in all of a message's cases */
 
 struct reader {
 	struct ar_pool *pool;
 	struct ar_str s;
 	size_t at;
-	unsigned depth;
+	unsigned depth, args;
 };
 
 static int refuse(struct reader *r, const char *reason)
@@ -25,9 +27,14 @@ static char peek(const struct reader *r)
 	return r->at < r->s.n ? r->s.p[r->at] : 0;
 }
 
+static bool one_of(char c, const char *set)
+{
+	return c != 0 && strchr(set, c) != NULL;
+}
+
 static void skip_space(struct reader *r)
 {
-	while (r->at < r->s.n && strchr(" \t\r\n", r->s.p[r->at]) != NULL)
+	while (one_of(peek(r), " \t\r\n"))
 		r->at++;
 }
 
@@ -47,7 +54,7 @@ static struct ar_str word(struct reader *r)
 
 	skip_space(r);
 	from = r->at;
-	while (r->at < r->s.n && strchr(" \t\r\n,{}'#=", r->s.p[r->at]) == NULL)
+	while (peek(r) != 0 && !one_of(peek(r), " \t\r\n,{}'#=:|"))
 		r->at++;
 	return ar_str_sub(r->s, from, r->at - from);
 }
@@ -139,7 +146,7 @@ static int cases_read(struct reader *r, struct i18n_piece *piece)
 
 	skip_space(r);
 	start = r->at;
-	if (piece->kind != PIECE_SELECT && ar_str_is(word(r), "offset:")) {
+	if (piece->kind != PIECE_SELECT && ar_str_is(word(r), "offset") && take(r, ':')) {
 		if (number_of(r, &piece->offset) != 0)
 			return -1;
 	} else {
@@ -217,6 +224,8 @@ static int piece_read(struct reader *r, bool plural, struct i18n_piece *piece)
 		return 0;
 	}
 	if (peek(r) == '{') {
+		if (++r->args > ARGS_MAX)
+			return refuse(r, "too many arguments");
 		r->at++;
 		return argument(r, piece);
 	}
