@@ -215,6 +215,41 @@ static bool large_resize(struct arena *a, size_t first, size_t old, size_t granu
 	return true;
 }
 
+/*
+ * Grows a block into everything that is free around it, the untouched middle included, and moves it
+ * to the upper end of that. Without this an array could not double within half of the arena.
+ */
+static void *large_spread(struct arena *a, size_t first, size_t old, size_t granules, size_t bytes)
+{
+	size_t from = first, end = first + old, high = a->high / ARENA_GRANULE;
+	bool above = end < a->cap / ARENA_GRANULE && (a->tags[end] & 1);
+	bool below = first > high && (a->tags[first - 1] & 1);
+	size_t middle = (a->high - a->low) / ARENA_GRANULE;
+
+	if (above)
+		end += a->tags[end] >> 1;
+	if (below)
+		from -= a->tags[first - 1] >> 1;
+	if (end - from + (from == high ? middle : 0) < granules)
+		return NULL;
+	if (above)
+		bin_remove(a, free_at(a, first + old));
+	if (below)
+		bin_remove(a, free_at(a, from));
+	if (end - from < granules) {
+		from = end - granules;
+		a->high = from * ARENA_GRANULE;
+		a->high_min = AR_MIN(a->high_min, a->high);
+	}
+	memmove(a->base + (end - granules) * ARENA_GRANULE, a->base + first * ARENA_GRANULE, bytes);
+	tag_set(a, end - granules, granules, false);
+	if (end - granules > from) {
+		tag_set(a, from, end - granules - from, false);
+		large_free(a, from, end - granules - from);
+	}
+	return a->base + (end - granules) * ARENA_GRANULE;
+}
+
 /* ---- the allocator of a state ---- */
 
 static bool is_large(const struct arena *a, const void *p)
@@ -254,6 +289,9 @@ static void *block_resize(struct arena *a, void *p, size_t osize, size_t nsize)
 		return p;
 	}
 	q = block_alloc(a, nsize);
+	if (q == NULL && osize > ARENA_SMALL_MAX && nsize > osize && nsize <= a->cap)
+		return large_spread(a, (size_t)((char *)p - a->base) / ARENA_GRANULE,
+				    granules_of(osize), granules_of(nsize), osize);
 	if (q == NULL)
 		return nsize <= osize ? p : NULL;
 	memcpy(q, p, AR_MIN(osize, nsize));

@@ -350,6 +350,25 @@ static bool read_logs(struct ar_pool *pool, struct ar_str a, struct ar_str b,
 	return true;
 }
 
+/* It said nonsense at the end of a call, and is still there. */
+static int blame(struct sb_call *call, struct ar_sandbox_result *ret)
+{
+	struct sb_tenant *tenant = ar_map_get(sb_loop->tenants, call->run->tenant);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->seed = call->seed;
+	for (struct sb_exec *exec = tenant != NULL ? tenant->execs : NULL; exec != NULL;
+	     exec = exec->next) {
+		if (exec->pid == call->pid) {
+			ar_warn("sandbox", "an executor broke the protocol", "how", "its result");
+			SB_COUNT(killed, 1);
+			sb_exec_kill(exec, AR_E_SANDBOX_KILLED);
+			break;
+		}
+	}
+	return ar_fail(AR_E_SANDBOX_KILLED);
+}
+
 /* The code's own failure: message, module, trace, value. */
 static int read_error(struct sb_call *call, struct ar_pool *pool, const struct wire_done *done,
 		      struct wire_reader *r, struct ar_sandbox_result *ret)
@@ -368,7 +387,7 @@ static int read_error(struct sb_call *call, struct ar_pool *pool, const struct w
 	if (has && !r->bad)
 		sb_value_read(pool, r, &value);
 	if (r->bad || r->p != r->end)
-		return ar_fail(AR_E_SANDBOX_KILLED);
+		return blame(call, ret);
 	ar_json_set(e, AR_STR("message"), ar_json_str(pool, texts[0]));
 	ar_json_set(e, AR_STR("line"), ar_json_int(pool, done->line));
 	ar_json_set(e, AR_STR("module"), ar_json_str(pool, texts[1]));
@@ -397,7 +416,7 @@ static int read_done(struct sb_call *call, struct ar_pool *pool, struct ar_sandb
 	sb_read(&r, &done, sizeof(done));
 	logs = sb_read_str(&r, done.logs_len);
 	if (r.bad || !read_logs(pool, ar_str_dup(pool, ar_buf_view(&call->logs)), logs, ret))
-		return ar_fail(AR_E_SANDBOX_KILLED);
+		return blame(call, ret);
 	ret->logs_cut = done.logs_cut != 0;
 	ret->cpu_us = (int64_t)done.cpu_us;
 	ret->memory_peak = done.memory_peak;
@@ -409,10 +428,8 @@ static int read_done(struct sb_call *call, struct ar_pool *pool, struct ar_sandb
 		ret->output = ar_json_new(pool, AR_NULL);
 		return 0;
 	}
-	if (!sb_value_read(pool, &r, &ret->output) || r.p != r.end) {
-		ret->output = NULL;
-		return ar_fail(AR_E_SANDBOX_KILLED);
-	}
+	if (!sb_value_read(pool, &r, &ret->output) || r.p != r.end)
+		return blame(call, ret);
 	return 0;
 }
 

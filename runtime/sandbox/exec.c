@@ -395,6 +395,7 @@ void sb_exec_send_call(struct sb_exec *exec, struct sb_call *call)
 	exec->calls[exec->ncalls++] = call;
 	exec->memory += l->memory;
 	call->exec = exec;
+	call->pid = exec->pid;
 	SB_COUNT(running, 1);
 	sb_exec_send(exec, call, WIRE_CALL, frame);
 }

@@ -21,7 +21,6 @@ struct rig_call {
 	char slug[64]; /* of the error; empty: none */
 	char message[256];
 	int line;
-	bool done;
 };
 
 static struct ar_loop *rig_loop;
@@ -65,7 +64,6 @@ static inline void rig_fiber(void *arg)
 
 	c->r = ar_sandbox_call(c->pool, &c->run, &c->result);
 	rig_note_error(c);
-	c->done = true;
 	rig_end_one();
 }
 
@@ -86,6 +84,36 @@ static inline void rig_call(struct rig_call *c)
 {
 	rig_begin(c);
 	rig_wait();
+}
+
+/* fn(arg) in a fiber, to its end. */
+struct rig_job {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static inline void rig_job(void *arg)
+{
+	struct rig_job *job = arg;
+
+	job->fn(job->arg);
+	rig_end_one();
+}
+
+static inline void rig_run(void (*fn)(void *arg), void *arg)
+{
+	struct rig_job job = { fn, arg };
+
+	rig_open++;
+	ar_go("job", rig_job, &job, AR_NO_DEADLINE);
+	rig_wait();
+}
+
+/* Inside of a fiber. */
+static inline void rig_call_here(struct rig_call *c)
+{
+	c->r = ar_sandbox_call(c->pool, &c->run, &c->result);
+	rig_note_error(c);
 }
 
 static inline void rig_free(struct rig_call *c)
