@@ -44,6 +44,7 @@ struct sb_call {
 	struct ar_buf args; /* input and context, coded */
 	struct sb_tenant *tenant;
 	struct sb_exec *exec; /* NULL while queued and when ended */
+	int32_t pid;          /* of the last one */
 	struct sb_call *next; /* in the queue */
 	int64_t queued_us;
 	struct ar_cond changed;

@@ -76,7 +76,7 @@ static inline struct ar_fiber *rig_begin(struct rig_call *c)
 
 static inline void rig_wait(void)
 {
-	if (rig_open > 0)
+	while (rig_open > 0) /* a stop may be left over from a call that ended at once */
 		ar_loop_run(rig_loop);
 }
 
