@@ -251,7 +251,6 @@ static void get_headers(struct ar_call *call, const struct storage_object *objec
 	ar_reply_header(call, "ETag", etag_of(call->pool, object));
 	ar_reply_header(call, "Accept-Ranges", AR_STR("bytes"));
 	ar_reply_header(call, "Cache-Control", AR_STR("private, no-cache"));
-	ar_reply_header(call, "X-Content-Type-Options", AR_STR("nosniff"));
 	ar_reply_header(call, "Content-Security-Policy", AR_STR("sandbox; default-src 'none'"));
 }
 
