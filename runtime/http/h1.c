@@ -145,6 +145,10 @@ static size_t take_head(struct conn *c, const char *p, size_t n)
 		h1_refuse(c, why.status, why.slug);
 		return 0;
 	}
+	if (head.upgrade_h2c && !c->l->stopping) {
+		h2_upgrade(c, ar_str_n(p, (size_t)len), ar_str_n(p + len, n - (size_t)len));
+		return 0;
+	}
 	ex = exchange_new(c);
 	copy_head(ex, p, (size_t)len, &head);
 	c->keepalive = head.keepalive && !c->l->stopping;
@@ -229,7 +233,7 @@ static void take_all(struct conn *c, const char *p, size_t n, bool fresh)
 		n -= taken;
 		fresh = true;
 	}
-	if (c->sock == NULL || c->state == CONN_LINGER)
+	if (c->sock == NULL || c->state == CONN_LINGER || c->state == CONN_H2)
 		return;
 	keep_rest(c, p, n);
 	/* A head that trickles in does not get its time anew with each piece. */

@@ -239,7 +239,8 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 	struct h1_refusal why = { 0, NULL };
 	struct ar_http_int *ex, **ref;
 
-	if (req->version < 0x200 || c->h2 == NULL) { /* an upgrade that h2o would not make */
+	if (req->version < 0x200) { /* an upgrade that h2o would not make */
+		req->http1_is_persistent = 0;
 		refuse(req, 400, "malformed");
 		return 0;
 	}

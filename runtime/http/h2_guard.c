@@ -80,7 +80,7 @@ void h2_request(struct conn *c, uint32_t stream, size_t *nheaders, struct h1_ref
 
 /* ---- feeding h2o ---- */
 
-static void push(struct conn *c, const void *p, size_t n)
+void h2_push(struct conn *c, const void *p, size_t n)
 {
 	h2o_iovec_t room = h2o_buffer_reserve(&c->sock->input, n);
 
@@ -91,7 +91,8 @@ static void push(struct conn *c, const void *p, size_t n)
 /* After h2o ran: it may have set its own reader again, or stopped reading while it writes. */
 void h2_hook(struct conn *c)
 {
-	if (c == NULL || c->h2 == NULL || c->sock == NULL || c->h2->calmed)
+	if (c == NULL || c->h2 == NULL || c->sock == NULL || c->h2->calmed ||
+	    c->h2->on_read == NULL)
 		return;
 	if (c->sock->_cb.read == c->h2->on_read)
 		c->sock->_cb.read = conn_readable;
@@ -196,7 +197,7 @@ static bool cut_off(struct conn *c, uint32_t id, int status, const char *slug)
 	o->why = (struct h1_refusal){ status, slug };
 	for (int i = 0; i < 4; i++)
 		end[5 + i] = (uint8_t)(id >> (24 - 8 * i));
-	push(c, end, sizeof(end));
+	h2_push(c, end, sizeof(end));
 	return flush(c);
 }
 
@@ -244,7 +245,7 @@ static bool take_data(struct conn *c, struct open_stream *o, const struct h2_fra
 		why = (struct h1_refusal){ 503, "unavailable" };
 	if (why.slug == NULL) {
 		o->ended = (f->flags & H2_END_STREAM) != 0;
-		push(c, p, n);
+		h2_push(c, p, n);
 		return true;
 	}
 	if (!cut_off(c, f->stream, why.status, why.slug))
@@ -296,7 +297,7 @@ static bool take_frame(struct conn *c, const struct h2_frame *f, const uint8_t *
 		break;
 	}
 	if (f->length > H2_FRAME_MAX) {
-		push(c, p, n);
+		h2_push(c, p, n);
 		flush(c);
 		return false;
 	}
@@ -306,7 +307,7 @@ static bool take_frame(struct conn *c, const struct h2_frame *f, const uint8_t *
 		return false;
 	if (f->type == H2_RST_STREAM && o != NULL)
 		open_remove(c, o);
-	push(c, p, n);
+	h2_push(c, p, n);
 	return true;
 }
 
@@ -341,7 +342,11 @@ void h2_input(struct conn *c, const char *p, size_t n)
 		n = c->in.n;
 	}
 	if (!c->h2->preface_seen) {
-		push(c, p, H2_PREFACE_LEN);
+		if (n < H2_PREFACE_LEN) { /* only after an upgrade */
+			keep_rest(c, p, n);
+			return;
+		}
+		h2_push(c, p, H2_PREFACE_LEN);
 		p += H2_PREFACE_LEN;
 		n -= H2_PREFACE_LEN;
 		c->h2->preface_seen = true;
@@ -358,14 +363,19 @@ void h2_input(struct conn *c, const char *p, size_t n)
 
 /* ---- the connection ---- */
 
-void h2_adopt(struct conn *c, const char *p, size_t n)
+void h2_begin(struct conn *c)
 {
-	struct timeval now = { .tv_sec = (time_t)(ar_now_ms() / 1000) };
-
 	c->h2 = ar_heap_new(struct h2_conn);
 	c->state = CONN_H2;
 	c->served = true;
 	c->expires_ms = 0;
+}
+
+void h2_adopt(struct conn *c, const char *p, size_t n)
+{
+	struct timeval now = { .tv_sec = (time_t)(ar_now_ms() / 1000) };
+
+	h2_begin(c);
 	h2o_http2_accept(&c->l->accept_ctx, c->sock, now);
 	c->h2->on_read = c->sock->_cb.read;
 	c->sock->_cb.read = conn_readable;
@@ -377,7 +387,8 @@ void h2_eof(struct conn *c, const char *err)
 	c->h2->calmed = true;
 	if (c->expires_ms == 0)
 		c->expires_ms = ar_mono_ms() + LINGER_MS;
-	c->h2->on_read(c->sock, err); /* closes now, or when what h2o is writing is out */
+	if (c->h2->on_read != NULL)
+		c->h2->on_read(c->sock, err); /* closes now, or when what it writes is out */
 }
 
 /* Says ENHANCE_YOUR_CALM and closes; the second time, without a word. */
@@ -390,7 +401,7 @@ void h2_calm(struct conn *c, const char *why)
 		return;
 	}
 	count(&c->l->n.refused, 1);
-	if (conn->state < H2O_HTTP2_CONN_STATE_IS_CLOSING) {
+	if (c->h2->on_read != NULL && conn->state < H2O_HTTP2_CONN_STATE_IS_CLOSING) {
 		h2o_http2_encode_goaway_frame(&conn->_write.buf, conn->pull_stream_ids.max_open,
 					      H2O_HTTP2_ERROR_ENHANCE_YOUR_CALM,
 					      h2o_iovec_init(why, strlen(why)));
@@ -404,7 +415,7 @@ void h2_drain(struct conn *c)
 	struct h2_conn *h2 = c->h2;
 	h2o_http2_conn_t *conn = h2o_conn(c);
 
-	if (h2->calmed)
+	if (h2->calmed || h2->on_read == NULL)
 		return;
 	if (!h2->draining) {
 		h2->draining = true;
@@ -443,7 +454,7 @@ void h2_sweep(struct conn *c, int64_t now)
 {
 	const struct ar_server_options *o = &c->l->server->options;
 
-	if (c->h2->calmed)
+	if (c->h2->calmed || c->h2->on_read == NULL)
 		return;
 	check_windows(c, now);
 	if (c->h2->watch.block_stream != 0 || !tidy(c))

@@ -20,7 +20,8 @@ struct open_stream { /* its body has not ended */
 };
 
 struct h2_conn {
-	h2o_socket_cb on_read; /* h2o's */
+	h2o_socket_cb on_read;    /* h2o's; NULL before an upgrade is made */
+	h2o_socket_cb on_written; /* h2o's, while the 101 is on its way */
 	struct h2_watch watch;
 	struct open_stream open[H2_OPEN_MAX];
 	int nopen;
@@ -31,5 +32,8 @@ struct h2_conn {
 
 /* A request is about to run. Sets why->slug when it must be refused; *nheaders without trailers. */
 void h2_request(struct conn *c, uint32_t stream, size_t *nheaders, struct h1_refusal *why);
+/* Makes the connection an HTTP/2 one; h2o does not know yet. */
+void h2_begin(struct conn *c);
+void h2_push(struct conn *c, const void *p, size_t n); /* into h2o's input */
 
 #endif

@@ -10,6 +10,7 @@
 
 #define H2O_USE_EPOLL 1 /* as the library was built: its sockets, not libuv's */
 #include <h2o.h>
+#include <h2o/http1.h>
 #include <h2o/http2.h>
 #include <h2o/http2_internal.h>
 #include <netinet/in.h>
@@ -175,9 +176,10 @@ AR_YIELDS int h1_send(struct ar_http_int *ex, const char *p, size_t n);
 void h1_expired(struct conn *c);
 struct ar_str h1_format(struct conn *c, struct ar_pool *pool, const struct reply *r);
 
-/* h2.c and h2_guard.c */
+/* h2.c, h2_guard.c, h2_upgrade.c */
 void h2_setup(struct ar_server *server);
 void h2_adopt(struct conn *c, const char *p, size_t n);
+void h2_upgrade(struct conn *c, struct ar_str head, struct ar_str rest);
 void h2_input(struct conn *c, const char *p, size_t n);
 void h2_eof(struct conn *c, const char *err);
 void h2_calm(struct conn *c, const char *why);

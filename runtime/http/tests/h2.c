@@ -376,6 +376,66 @@ static void ignores_unknown_frames(void **state)
 	hang_up();
 }
 
+static const char upgrade[] = "GET /echo/up HTTP/1.1\r\nHost: up.example\r\nConnection: Upgrade, "
+			      "HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: ";
+
+/* The reply to the request in HTTP/1.1 comes on stream 1, and the connection goes on. */
+static void upgrades(void **state)
+{
+	const char *end;
+
+	dial_h2();
+	put_z(h2.fd, upgrade);
+	put_z(h2.fd, "AAMAAABkAAQAAP__\r\n\r\n");
+	read_until(h2.fd, "\r\n\r\n", 1);
+	assert_int_equal(status_of(got.p), 101);
+	assert_non_null(strstr(got.p, "\r\nupgrade: h2c\r\n"));
+	end = strstr(got.p, "\r\n\r\n") + 4;
+	h2.n = got.n - (size_t)(end - got.p);
+	memcpy(h2.in, end, h2.n);
+	get(3, "/echo/3");
+	assert_int_equal(answer_to(3)->status, 200);
+	assert_int_equal(h2.answers[0].status, 200);
+	assert_non_null(strstr(h2.answers[0].body, "20 GET /echo/up||up.example|"));
+	/* and the guard stands there too */
+	for (uint32_t k = 2; k < 1000; k++) {
+		get(1 + 2 * k, "/sleep?1000");
+		frame(H2_RST_STREAM, 0, 1 + 2 * k, "\0\0\0\x08", 4);
+	}
+	flush_frames();
+	listen_until(NULL, 1000);
+	assert_true(h2.closed);
+	hang_up();
+}
+
+static void upgrades_not(void **state)
+{
+	const char *r;
+	char text[1000];
+
+	/* settings that are none: refused by h2o, said by us */
+	snprintf(text, sizeof(text), "%s%s", upgrade, "!!!!\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+	r = ask(text);
+	assert_int_equal(status_of(r), 400);
+	assert_non_null(strstr(r, "\"code\":\"malformed\""));
+	assert_true(got.closed);
+	/* with a body, or not listed as an option of the connection: plain HTTP/1.1 */
+	snprintf(text, sizeof(text), "%s%s", upgrade,
+		 "AAMAAABk\r\nContent-Length: 1\r\n\r\nxGET /echo HTTP/1.1\r\nHost: a\r\n"
+		 "Connection: close\r\nUpgrade: h2c\r\n\r\n");
+	r = ask(text);
+	assert_non_null(strstr(r, "11 GET /echo/up"));
+	assert_non_null(strstr(r, "11 GET /echo|"));
+	/* a client that leaves in the middle of it */
+	for (int i = 0; i < 50; i++) {
+		int fd = dial();
+
+		put_z(fd, upgrade);
+		put_z(fd, "AAMAAABkAAQAAP__\r\n\r\nPRI * HT");
+		close(fd);
+	}
+}
+
 static void *stop_server(void *arg)
 {
 	ar_server_stop(server, 2000);
@@ -431,6 +491,8 @@ int main(void)
 		cmocka_unit_test(no_window),
 		cmocka_unit_test(no_reading),
 		cmocka_unit_test(ignores_unknown_frames),
+		cmocka_unit_test(upgrades),
+		cmocka_unit_test(upgrades_not),
 		cmocka_unit_test(graceful_stop),
 	};
 
