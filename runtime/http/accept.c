@@ -26,8 +26,8 @@ int listen_open(const struct ar_server_options *options, int *ret_port)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE,
 				  .ai_socktype = SOCK_STREAM };
-	struct addrinfo *ai;
-	struct sockaddr_storage bound;
+	struct addrinfo *ai = NULL;
+	struct sockaddr_storage bound = { 0 };
 	socklen_t len = sizeof(bound);
 	char host[64], port[8];
 	int on = 1, off = 0, fd;
@@ -131,7 +131,7 @@ static void take(struct sloop *l, int fd, const struct sockaddr_storage *peer)
 	ar_post(to->loop, arrive, a);
 }
 
-static void on_listener(h2o_socket_t *listener, const char *err)
+static void on_listener(h2o_socket_t *listener, AR_UNUSED const char *err)
 {
 	struct sloop *l = listener->data;
 

@@ -192,7 +192,7 @@ static void conn_input(struct conn *c, const char *p, size_t n)
 	h1_input(c, p, n);
 }
 
-void conn_readable(h2o_socket_t *sock, const char *err)
+void conn_readable(h2o_socket_t *sock, AR_UNUSED const char *err)
 {
 	struct conn *c = sock->on_close.data;
 	struct sloop *l = c->l;

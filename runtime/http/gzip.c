@@ -64,12 +64,12 @@ bool gzip_accepted(struct ar_str accept_encoding)
 	return any;
 }
 
-static void *zalloc(void *opaque, unsigned n, unsigned size)
+static void *zalloc(AR_UNUSED void *opaque, unsigned n, unsigned size)
 {
 	return ar_heap_alloc((size_t)n * size);
 }
 
-static void zfree(void *opaque, void *p)
+static void zfree(AR_UNUSED void *opaque, void *p)
 {
 	ar_heap_free(p);
 }

@@ -161,7 +161,7 @@ static int split_target(struct ar_str target, struct h1_head *head, struct h1_re
 		return 0;
 	}
 	if (target.n > 0 && target.p[0] != '/') { /* absolute-form: "http://host/path" */
-		struct ar_str host = target;
+		struct ar_str host;
 		ptrdiff_t slash;
 
 		if (target.n > 7 && ar_str_caseeq(ar_str_sub(target, 0, 7), AR_STR("http://")))

@@ -22,7 +22,7 @@ static h2o_http2_stream_t *stream_of(h2o_req_t *req)
 
 /* ---- replies ---- */
 
-static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+static void on_proceed(h2o_generator_t *generator, AR_UNUSED h2o_req_t *req)
 {
 	struct ar_http_int *ex = AR_CONTAINER(generator, struct ar_http_int, generator);
 
@@ -30,7 +30,7 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
 	ar_cond_signal(&ex->moved);
 }
 
-static void refuse_proceed(h2o_generator_t *generator, h2o_req_t *req)
+static void refuse_proceed(AR_UNUSED h2o_generator_t *generator, AR_UNUSED h2o_req_t *req)
 {
 }
 
@@ -39,14 +39,12 @@ static h2o_generator_t refuse_generator = { refuse_proceed, NULL };
 static void put_headers(h2o_req_t *req, const struct ar_header *headers, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		/* HTTP/2 wants names in lower case */
-		struct h2o_name {
-			char *p;
-		} name = { h2o_mem_alloc_pool(&req->pool, headers[i].name.n) };
+		char *name = h2o_mem_alloc_pool(&req->pool, headers[i].name.n);
 
+		/* HTTP/2 wants names in lower case */
 		for (size_t k = 0; k < headers[i].name.n; k++)
-			name.p[k] = (char)h2o_tolower(headers[i].name.p[k]);
-		h2o_add_header_by_str(&req->pool, &req->res.headers, name.p, headers[i].name.n, 1,
+			name[k] = (char)h2o_tolower(headers[i].name.p[k]);
+		h2o_add_header_by_str(&req->pool, &req->res.headers, name, headers[i].name.n, 1,
 				      NULL, headers[i].value.p, headers[i].value.n);
 	}
 }
@@ -174,7 +172,7 @@ static void copy_headers(struct ar_http *http, const h2o_req_t *req, size_t n)
 {
 	struct ar_header *headers = ar_new_n(http->pool, struct ar_header, n + 1);
 	struct ar_header *cookie = NULL;
-	size_t count_ = 0;
+	size_t used = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const h2o_header_t *h = &req->headers.entries[i];
@@ -185,13 +183,13 @@ static void copy_headers(struct ar_http *http, const h2o_req_t *req, size_t n)
 			cookie->value = join_cookies(http->pool, cookie->value, value);
 			continue;
 		}
-		headers[count_] = (struct ar_header){ name, value };
+		headers[used] = (struct ar_header){ name, value };
 		if (ar_str_is(name, "cookie"))
-			cookie = &headers[count_];
-		count_++;
+			cookie = &headers[used];
+		used++;
 	}
 	http->headers = headers;
-	http->nheaders = count_;
+	http->nheaders = used;
 }
 
 static void copy_request(struct ar_http_int *ex, h2o_req_t *req, size_t nheaders)
@@ -215,10 +213,14 @@ static void copy_request(struct ar_http_int *ex, h2o_req_t *req, size_t nheaders
 	}
 }
 
+struct held { /* in h2o's pool of the request */
+	struct ar_http_int *ex;
+};
+
 /* h2o lets go of the request: after the reply, or because the stream or connection ended early. */
 static void on_dispose(void *arg)
 {
-	struct ar_http_int *ex = *(struct ar_http_int **)arg;
+	struct ar_http_int *ex = ((struct held *)arg)->ex;
 	struct conn *c = ex->conn;
 
 	ex->req = NULL;
@@ -232,12 +234,13 @@ static void on_dispose(void *arg)
 	exchange_gone(ex);
 }
 
-static int on_req(h2o_handler_t *self, h2o_req_t *req)
+static int on_req(AR_UNUSED h2o_handler_t *self, h2o_req_t *req)
 {
 	struct conn *c = conn_of(req);
 	size_t nheaders = req->headers.size;
 	struct h1_refusal why = { 0, NULL };
-	struct ar_http_int *ex, **ref;
+	struct ar_http_int *ex;
+	struct held *held;
 
 	if (req->version < 0x200) { /* an upgrade that h2o would not make */
 		req->http1_is_persistent = 0;
@@ -260,8 +263,8 @@ static int on_req(h2o_handler_t *self, h2o_req_t *req)
 		return 0;
 	}
 	copy_request(ex, req, nheaders);
-	ref = h2o_mem_alloc_shared(&req->pool, sizeof(*ref), on_dispose);
-	*ref = ex;
+	held = h2o_mem_alloc_shared(&req->pool, sizeof(*held), on_dispose);
+	held->ex = ex;
 	exchange_start(ex);
 	return 0;
 }
@@ -273,15 +276,15 @@ struct error_stream {
 	h2o_iovec_t body;
 };
 
-static void error_send(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs, size_t n,
-		       h2o_send_state_t state)
+static void error_send(h2o_ostream_t *self, h2o_req_t *req, AR_UNUSED h2o_iovec_t *bufs,
+		       AR_UNUSED size_t n, AR_UNUSED h2o_send_state_t state)
 {
 	struct error_stream *e = (struct error_stream *)self;
 
 	h2o_ostream_send_next(self, req, &e->body, e->body.len > 0, H2O_SEND_STATE_FINAL);
 }
 
-static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
+static void on_setup_ostream(AR_UNUSED h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
 {
 	bool ours = req->_generator != NULL && (req->_generator->proceed == on_proceed ||
 						req->_generator->proceed == refuse_proceed);
