@@ -24,12 +24,15 @@ static int listen_fail(struct ar_server_options o, const char *call)
 
 int listen_open(const struct ar_server_options *options, int *ret_port)
 {
-	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_PASSIVE,
-				  .ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *ai = NULL;
-	struct sockaddr_storage bound = { 0 };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6; /* its port lies where v4's does */
+	} bound = { 0 };
 	socklen_t len = sizeof(bound);
-	char host[64], port[8];
+	char host[256], port[8];
 	int on = 1, off = 0, fd;
 
 	snprintf(host, sizeof(host), "%.*s", AR_FMT(options->host));
@@ -45,15 +48,14 @@ int listen_open(const struct ar_server_options *options, int *ret_port)
 	if (ai->ai_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+	    getsockname(fd, &bound.any, &len) != 0) {
 		listen_fail(*options, "listen on");
 		freeaddrinfo(ai);
 		close(fd);
 		return -1;
 	}
 	freeaddrinfo(ai);
-	*ret_port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-						      : ((struct sockaddr_in *)&bound)->sin_port);
+	*ret_port = ntohs(bound.v4.sin_port);
 	return fd;
 }
 

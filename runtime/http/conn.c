@@ -213,14 +213,15 @@ void conn_readable(h2o_socket_t *sock, AR_UNUSED const char *err)
 
 /* ---- out ---- */
 
-static uint64_t bytes_acked(const struct conn *c)
+/* How much the client has taken in all. *ret_waiting: the kernel still has some for it. */
+static uint64_t bytes_acked(const struct conn *c, bool *ret_waiting)
 {
-	struct tcp_info info;
+	struct tcp_info info = { 0 };
 	socklen_t len = sizeof(info);
 
-	if (getsockopt(h2o_socket_get_fd(c->sock), IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-	    len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
-		return 0;
+	*ret_waiting = true;
+	if (getsockopt(h2o_socket_get_fd(c->sock), IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		*ret_waiting = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0;
 	return info.tcpi_bytes_acked;
 }
 
@@ -278,6 +279,7 @@ static void on_writable(h2o_socket_t *sock, const char *err)
 
 int conn_write(struct conn *c, const struct iovec *iov, int n)
 {
+	bool waiting;
 	int r;
 
 	assert(c->nout == 0 && n <= (int)AR_COUNT(c->out));
@@ -286,7 +288,7 @@ int conn_write(struct conn *c, const struct iovec *iov, int n)
 	r = out_flush(c);
 	if (r == 0) {
 		c->mark_ms = ar_mono_ms();
-		c->mark_acked = bytes_acked(c);
+		c->mark_acked = bytes_acked(c, &waiting);
 	}
 	return r;
 }
@@ -297,24 +299,22 @@ static void check_reader(struct conn *c, int64_t now)
 {
 	int64_t stall = c->l->server->options.send_stall_ms;
 	uint64_t acked;
+	bool waiting;
 
 	if (!h2o_socket_is_writing(c->sock)) {
 		c->mark_ms = 0;
 		return;
 	}
-	if (c->mark_ms == 0) {
-		c->mark_ms = now;
-		c->mark_acked = bytes_acked(c);
-	} else if (now - c->mark_ms >= stall) {
-		acked = bytes_acked(c);
-		if (acked - c->mark_acked < SEND_MIN) {
-			count(&c->l->n.refused, 1);
-			conn_close(c);
-			return;
-		}
-		c->mark_ms = now;
-		c->mark_acked = acked;
+	if (c->mark_ms != 0 && now - c->mark_ms < stall)
+		return;
+	acked = bytes_acked(c, &waiting);
+	if (c->mark_ms != 0 && waiting && acked - c->mark_acked < SEND_MIN) {
+		count(&c->l->n.refused, 1);
+		conn_close(c);
+		return;
 	}
+	c->mark_ms = now;
+	c->mark_acked = acked;
 }
 
 static void expire(struct conn *c)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "http/server_int.h"
@@ -15,6 +16,7 @@
 #define TICK_MIN_MS  5
 #define TICK_MAX_MS  250
 #define CANCELLED_MS 1000 /* for what was cancelled to answer */
+#define FILES_BESIDE 1024 /* files that are not connections */
 #define BODIES_MAX   64   /* bodies of the largest size in memory, over all connections */
 
 static ar_http_refuse_fn *refuse_fn;
@@ -224,6 +226,24 @@ static void defaults(struct ar_server *s, const struct ar_server_options *given)
 	s->body_bytes_max = o->body_max * BODIES_MAX;
 }
 
+/* Each connection is a file, and the stores need theirs. */
+static void fit_files(struct ar_server_options *o)
+{
+	struct rlimit files;
+	rlim_t wanted = (rlim_t)o->connections_max + FILES_BESIDE;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= wanted)
+		return;
+	files.rlim_cur = AR_MIN(wanted, files.rlim_max);
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur == wanted)
+		return;
+	o->connections_max =
+		(int)(files.rlim_cur > 2 * FILES_BESIDE ? files.rlim_cur - FILES_BESIDE
+							: AR_MAX(1, files.rlim_cur / 2));
+	ar_warn("http", "fewer connections than asked for: the limit of open files is low");
+}
+
 static int64_t tick(const struct ar_server_options *o)
 {
 	int64_t shortest = AR_MIN(o->idle_ms, AR_MIN(o->send_stall_ms, o->header_ms));
@@ -274,6 +294,7 @@ int ar_server_start(const struct ar_server_options *options, struct ar_server **
 	pthread_cond_init(&s->reported, NULL);
 	s->errors = ar_errstack_new();
 	defaults(s, options);
+	fit_files(&s->options);
 	h2_setup(s);
 	s->listen_fd = listen_open(&s->options, &s->port);
 	if (s->listen_fd < 0) {

@@ -28,7 +28,7 @@ struct ar_http {
 	size_t nheaders;
 	struct ar_str body;
 	struct ar_str peer;     /* "127.0.0.1" or an IPv6 address, of the socket */
-	int version;            /* 11 or 20 */
+	int version;            /* 10, 11 or 20 */
 	int64_t started_us;     /* ar_mono_us() */
 	struct ar_http_int *in; /* the room's */
 };
@@ -41,8 +41,9 @@ struct ar_server_options {
 	int64_t deadline_ms;   /* of a request's fiber, default 30,000; routes narrow or widen it */
 	int64_t idle_ms;       /* keep-alive idle, default 60,000 */
 	int64_t send_stall_ms; /* a reader that takes nothing for so long is closed, default 20,000 */
-	int64_t header_ms; /* time to send the whole request head and body, default 10,000/30,000 */
-	int connections_max;                  /* per process, default 10,000 */
+	int64_t header_ms;     /* for the head, default 10,000; the body gets 3 times that, and more
+			      * while it keeps coming */
+	int connections_max;   /* per process, default 10,000; less when files are limited */
 	void (*handle)(struct ar_http *http); /* AR_YIELDS; replies exactly once */
 	/* Run on each loop's thread in a fiber, when the loop has started and before it ends. */
 	int (*loop_start)(int index);

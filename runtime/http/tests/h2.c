@@ -446,9 +446,14 @@ static void *stop_server(void *arg)
 static void graceful_stop(void **state)
 {
 	int64_t start = ar_mono_ms();
-	int before = handled;
+	struct ar_server_stats s;
+	int before;
 	pthread_t t;
 
+	do /* clients of earlier tests have gone */
+		ar_server_stats(server, &s);
+	while (s.connections_open > 0 && usleep(1000) == 0);
+	before = handled;
 	dial_h2();
 	get(1, "/sleep?400");
 	flush_frames();
