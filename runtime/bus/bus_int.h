@@ -109,6 +109,7 @@ struct job {
 		int64_t id, seq;
 	} done[CHAIN_MAX]; /* delivered; then maybe one that failed */
 	size_t ndone;
+	bool reported; /* in the unit of work at hand, or the one just stored */
 	struct failure failure;
 };
 
@@ -162,7 +163,8 @@ AR_YIELDS int deliver_in_unit(struct worker *w, struct ar_scope *scope, struct s
 
 /* After the commit, or outside of units. */
 AR_YIELDS int jobs_start(struct worker *w);
-void jobs_drop_finished(struct worker *w);
+/* Those whose report is stored; or all. */
+void jobs_drop_finished(struct worker *w, bool all);
 void jobs_cancel(struct worker *w);
 AR_YIELDS int prune(struct worker *w);
 

@@ -157,21 +157,29 @@ static AR_YIELDS int report(struct worker *w, struct ar_scope *scope, struct job
 
 int jobs_report(struct worker *w, struct ar_scope *scope)
 {
+	for (struct job *job = w->finished; job != NULL; job = job->next)
+		job->reported = false; /* a turn before this one may have failed */
 	for (struct job *job = w->finished; job != NULL; job = job->next) {
 		if (report(w, scope, job) != 0)
 			return -1;
+		job->reported = true;
 	}
 	return 0;
 }
 
-void jobs_drop_finished(struct worker *w)
+void jobs_drop_finished(struct worker *w, bool all)
 {
-	struct job *next;
+	struct job **at = &w->finished;
 
-	for (struct job *job = w->finished; job != NULL; job = next) {
+	while (*at != NULL) {
+		struct job *job = *at;
 		struct sub *sub = w->subs != NULL ? worker_sub(w, job->sub->id) : NULL;
 
-		next = job->next;
+		if (!job->reported && !all) { /* it ended while the others were being stored */
+			at = &job->next;
+			continue;
+		}
+		*at = job->next;
 		if (sub != NULL)
 			sub->jobs--;
 		count(&bus_count.delivered, job->ndone);
@@ -179,7 +187,6 @@ void jobs_drop_finished(struct worker *w)
 			count(&bus_count.failed, 1);
 		job_free(job);
 	}
-	w->finished = NULL;
 }
 
 static bool has_job(const struct worker *w, int64_t sub, int64_t id)

@@ -224,7 +224,7 @@ static AR_YIELDS int turn(struct worker *w)
 		ar_rollback(&scope);
 	ar_pool_free(pool);
 	if (rc == 0 && !w->crashed)
-		jobs_drop_finished(w);
+		jobs_drop_finished(w, false);
 	if (rc == 0 && !w->crashed && !w->stopping)
 		rc = jobs_start(w);
 	return rc;
@@ -376,7 +376,7 @@ static AR_YIELDS int64_t work(struct worker *w)
 
 static void worker_free(struct worker *w)
 {
-	jobs_drop_finished(w);
+	jobs_drop_finished(w, true);
 	subs_unref(w->subs);
 	gap_free(w->gap);
 	ar_heap_free((char *)w->database.p);
@@ -402,7 +402,7 @@ static void worker_main(void *arg)
 		due = ar_now_ms() + WAIT_MAX_MS;
 	}
 	ar_err_clear();
-	if (!w->crashed)
+	if (ar_map_get(home->workers, w->database) == w)
 		ar_map_remove(home->workers, w->database);
 	if (due != NEVER && !w->stopping && !w->crashed)
 		home_sleep(home, w->database, due);

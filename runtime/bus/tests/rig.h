@@ -32,9 +32,12 @@ struct rig {
 			rig_fail(__FILE__, __LINE__, #what);                                       \
 	} while (0)
 
+static AR_UNUSED uint64_t rig_on_failure; /* the seed to tell */
+
 static inline __attribute__((noreturn)) void rig_fail(const char *file, int line, const char *what)
 {
-	fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+	fprintf(stderr, "%s:%d: not so: %s (seed %llu)\n", file, line, what,
+		(unsigned long long)rig_on_failure);
 	for (const struct ar_err *e = ar_err(); e != NULL; e = e->below)
 		fprintf(stderr, "  error %s: %s (%s:%d)\n", e->def->slug, e->why ? e->why : "",
 			e->file, e->line);
