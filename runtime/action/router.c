@@ -100,9 +100,9 @@ static struct node *child_make(struct node *node, struct ar_str literal)
 
 	child->literal = literal;
 	node->children =
-		ar_heap_realloc(node->children, (node->nchildren + 1) * sizeof(*node->children));
+		ar_heap_realloc(node->children, (node->nchildren + 1) * sizeof(struct node *));
 	memmove(node->children + at + 1, node->children + at,
-		(node->nchildren - at) * sizeof(*node->children));
+		(node->nchildren - at) * sizeof(struct node *));
 	node->children[at] = child;
 	node->nchildren++;
 	return child;

@@ -95,7 +95,8 @@ const struct ar_setting ar_settings[] = {
 	{ "stop-ms", INT(0, 3600000), .otherwise = "20000",
 	  .help = "Time for requests in flight to finish when apprun is stopped." },
 	{ "client-rate", INT(0, 1000000), .otherwise = "1000",
-	  .help = "Requests a second of one client's address, in the long run; 0: no limit. Clients on "
+	  .help = "Requests a second of one client's address, in the long run; 0: no limit. "
+		  "Clients on "
 		  "this machine have none." },
 	{ "client-burst", INT(1, 1000000), .otherwise = "2000",
 	  .help = "Requests that one client may make at once before client-rate counts." },

@@ -53,7 +53,7 @@ static void write_data(struct ar_jw *w, const struct edge_request *request)
 	ar_jw_keyz(w, "status");
 	ar_jw_int(w, request->status);
 	ar_jw_keyz(w, "ms");
-	ar_jw_float(w, (double)((ar_mono_us() - http->started_us) / 10) / 100);
+	ar_jw_float(w, (double)(ar_mono_us() - http->started_us) / 1000.0);
 	put(w, "client", request->client);
 	put(w, "requestId", request->call.request_id);
 	if (action != NULL)
