@@ -99,7 +99,7 @@ static void sandbox_options(struct ar_sandbox_options *ret)
 	struct ar_sandbox_options options = { 0 };
 
 	options.executors_max = (int)ar_config_int("executors-max");
-	options.executors_per_tenant = (int)ar_config_int("function-concurrency");
+	options.executors_per_tenant = (int)ar_config_int("executors-per-tenant");
 	options.idle_ms = ar_config_int("executor-idle-s") * 1000;
 	options.loops = (int)ar_config_int("loops");
 	if (options.loops == 0)

@@ -126,8 +126,10 @@ const struct ar_setting ar_settings[] = {
 	  .help = "Processes that run tenants' functions, at most." },
 	{ "executor-idle-s", INT(1, DAY), .otherwise = "60",
 	  .help = "An executor without work ends after so many seconds." },
-	{ "function-concurrency", INT(1, 10000), .otherwise = "16",
-	  .help = "Invocations of one tenant at the same time." },
+	{ "executors-per-tenant", INT(1, 64), .otherwise = "4",
+	  .help = "Executor processes of one tenant on one loop, at most; more than one while they "
+		  "are "
+		  "busy. Invocations that wait share a process." },
 
 	/* going out */
 	{ "client-allow", .type = AR_SET_CIDRS, .otherwise = "",
