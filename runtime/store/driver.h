@@ -165,7 +165,6 @@ struct ar_store_ops {
  * Errors that both drivers name alike. AR_E_UNIQUE has "constraint": the columns, joined by commas
  * ("email", "owner,name"), or the name of the index when the driver is told no columns.
  */
-extern const struct ar_store_ops ar_store_sqlite;
-/* ar_store_postgres: set by the PostgreSQL driver's own file when it is built in. */
+extern const struct ar_store_ops ar_store_sqlite, ar_store_postgres;
 
 #endif

@@ -22,6 +22,8 @@ static const struct {
 	const struct ar_store_ops *ops;
 } drivers[] = {
 	{ "sqlite:", &ar_store_sqlite },
+	{ "postgres://", &ar_store_postgres },
+	{ "postgresql://", &ar_store_postgres },
 };
 
 #define DETACH_WAIT_MS 10000 /* for handles that are still held */
