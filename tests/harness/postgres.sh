@@ -71,7 +71,10 @@ stop() { # FOLDER [immediate]
 	[ "${2:-}" = immediate ] && signal=QUIT
 	pid=$(head -1 "$1/data/postmaster.pid" 2>/dev/null) || return 0
 	kill -"$signal" "$pid" 2>/dev/null || return 0
-	while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+	# ended, or a zombie whose parent has not looked yet
+	while state=$(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2>/dev/null) && [ "$state" != Z ]; do
+		sleep 0.02
+	done
 }
 
 run() { # COMMAND...
