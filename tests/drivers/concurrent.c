@@ -166,9 +166,10 @@ static void wait_for_lease(void *arg)
 		ar_rollback(&scope);
 	} else {
 		w->error = ar_err()->def;
+		ar_rollback(&scope); /* it may have begun before it was given up */
 	}
-	w->ran = true;
 	ar_pool_free(pool);
+	w->ran = true;
 }
 
 static void giving_up(void *arg, int index)

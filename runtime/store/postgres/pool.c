@@ -10,8 +10,9 @@
 
 _Thread_local struct pg_loop *pg_here;
 
-#define TAKE_WAIT_MS 10000
-#define LOOK_AT      16 /* idle ones that are looked at for the same schema */
+#define TAKE_WAIT_MS   10000
+#define DETACH_WAIT_MS 10000 /* for units that are about to end */
+#define LOOK_AT        16    /* idle ones that are looked at for the same schema */
 
 /* ---- the idle list, the latest first ---- */
 
@@ -204,6 +205,16 @@ void pg_pool_attach(struct ar_store_loop *home)
 	ar_fiber_hold(loop->sweeper);
 }
 
+static void close_idle(struct pg_loop *loop)
+{
+	while (loop->first != NULL) {
+		struct conn *conn = loop->first;
+
+		idle_remove(loop, conn);
+		discard(loop, conn);
+	}
+}
+
 void pg_pool_detach(struct ar_store_loop *home)
 {
 	struct pg_loop *loop = home->driver;
@@ -212,15 +223,16 @@ void pg_pool_detach(struct ar_store_loop *home)
 	ar_cond_signal(&loop->sweep);
 	ar_join(loop->sweeper);
 	ar_fiber_drop(loop->sweeper);
-	while (loop->first != NULL) {
-		struct conn *conn = loop->first;
-
-		idle_remove(loop, conn);
-		discard(loop, conn);
+	for (int64_t end = ar_mono_ms() + DETACH_WAIT_MS;;) {
+		close_idle(loop);
+		if (loop->total == 0 || ar_mono_ms() >= end)
+			break;
+		ar_sleep(1);
 	}
-	if (loop->total > 0)
+	if (loop->total > 0) /* whoever holds them still needs the loop's part: it stays */
 		ar_error("store", "connections are still in use at the end");
-	ar_heap_free(loop);
+	else
+		ar_heap_free(loop);
 	home->driver = NULL;
 	pg_here = NULL;
 }
