@@ -1,6 +1,10 @@
 /*
  * apikey.c - keys for programs: a name, a list of permissions, perhaps an end. The secret is shown
  * once, when the key is made; only its SHA-256 is kept.
+ *
+ * A key is no way past its maker's end. A user's key gives at most what the user may at that moment,
+ * and ends with the user; a key that a key made belongs to the same user, ends no later than its
+ * maker, and goes when that one is deleted.
  */
 #include "auth/auth_int.h"
 
@@ -20,16 +24,44 @@ AR_YIELDS int auth_key_list(struct ar_call *call)
 	return ar_list_table(call, &table, NULL, AR_NO_ARGS);
 }
 
-static int expiry(struct ar_call *call, struct ar_json *ret)
+struct lineage {
+	struct ar_json owner, parent, expires; /* null: none */
+};
+
+/* Whom the new key belongs to. A key that makes one is there: it was checked a moment ago, but may
+ * have been deleted since. */
+AR_YIELDS static int lineage_of(struct ar_call *call, struct lineage *ret)
+{
+	struct ar_rows rows;
+
+	*ret = (struct lineage){ AR_J_NULL, AR_J_NULL, AR_J_NULL };
+	if (call->who->kind == AR_WHO_USER)
+		ret->owner = AR_J_STR(call->who->id);
+	if (call->who->kind != AR_WHO_KEY)
+		return 0;
+	if (ar_query_lock(&call->scope, &rows, "SELECT owner, expires FROM auth_keys WHERE id = ?",
+			  AR_ARGS(AR_J_STR(call->who->id))) != 0)
+		return -1;
+	if (!ar_rows_next(&rows))
+		return ar_fail(AR_E_UNAUTHORIZED);
+	ret->parent = AR_J_STR(call->who->id);
+	ret->owner = ar_col_value(&rows, 0);
+	ret->expires = ar_col_value(&rows, 1);
+	return 0;
+}
+
+static int expiry(struct ar_call *call, const struct lineage *lineage, struct ar_json *ret)
 {
 	const struct ar_json *expires = ar_in(call, "expires");
 	int64_t ms;
 
-	*ret = AR_J_NULL;
+	*ret = lineage->expires;
 	if (expires == NULL)
 		return 0;
 	if (!ar_time_parse(expires->s, &ms) || ms <= ar_now_ms())
 		return ar_fail_field("expires", "in-the-past");
+	if (lineage->expires.type == AR_INT && ms > lineage->expires.i)
+		return ar_fail_field("expires", "after-its-maker");
 	*ret = AR_J_INT(ms);
 	return 0;
 }
@@ -61,18 +93,22 @@ AR_YIELDS int auth_key_create(struct ar_call *call)
 	struct ar_str id = ar_id(call->pool), secret = ar_token(call->pool, 32);
 	const struct ar_json *permissions = ar_in(call, "permissions");
 	int64_t now = ar_now_ms();
+	struct lineage lineage;
 	struct ar_json expires;
 
-	if (expiry(call, &expires) != 0 || auth_may_grant(call, permissions) != 0)
+	if (auth_may_grant(call, permissions) != 0 || lineage_of(call, &lineage) != 0 ||
+	    expiry(call, &lineage, &expires) != 0)
 		return -1;
 	if (ar_exec(&call->scope,
-		    "INSERT INTO auth_keys (id, name, hash, permissions, created_by, created, expires) "
-		    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+		    "INSERT INTO auth_keys (id, name, hash, permissions, owner, parent, "
+		    "created_by, "
+		    "created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		    AR_ARGS(AR_J_STR(id), AR_J_STR(ar_in_str(call, "name")),
 			    AR_J_STR(ar_sha256_hex(call->pool, secret)),
-			    AR_J_STR(ar_json_print(call->pool, permissions)), AR_J_STR(call->who->id),
-			    AR_J_INT(now), expires),
-		    NULL) != 0)
+			    AR_J_STR(ar_json_print(call->pool, permissions)), lineage.owner,
+			    lineage.parent, AR_J_STR(call->who->id), AR_J_INT(now), expires),
+		    NULL) != 0 ||
+	    auth_event(call, "auth.key.created", id, "name", ar_in_str(call, "name")) != 0)
 		return -1;
 	key_write(ar_reply_json(call, 0), call, id, secret, &expires, now);
 	ar_reply_header(call, "Cache-Control", AR_STR("no-store"));
@@ -81,14 +117,16 @@ AR_YIELDS int auth_key_create(struct ar_call *call)
 
 AR_YIELDS int auth_key_delete(struct ar_call *call)
 {
+	struct ar_str id = ar_in_str(call, "id");
 	int64_t changed = 0;
 
-	if (ar_exec(&call->scope, "DELETE FROM auth_keys WHERE id = ?",
-		    AR_ARGS(AR_J_STR(ar_in_str(call, "id"))), &changed) != 0)
+	if (ar_exec(&call->scope, "DELETE FROM auth_keys WHERE id = ?", AR_ARGS(AR_J_STR(id)),
+		    &changed) != 0)
 		return -1;
 	if (changed == 0)
 		return ar_fail(AR_E_NOT_FOUND, "what", "key");
-	if (auth_changes(call) != 0)
+	if (auth_changes(call) != 0 ||
+	    auth_event(call, "auth.key.deleted", id, NULL, AR_STR_NONE) != 0)
 		return -1;
 	return ar_reply_none(call);
 }

@@ -21,18 +21,22 @@ extern const struct ar_err_def AUTH_E_LAST_ADMIN[1];    /* 409 auth/last-admin *
 
 /* ---- password.c: yields; hash before the first write of an action ---- */
 
+#define AUTH_PASSWORD_BYTES 72 /* bcrypt looks at no more */
+
 AR_YIELDS int auth_password_hash(struct ar_pool *pool, struct ar_str password, struct ar_str *ret);
 /* AUTH_E_CREDENTIALS when it does not match; hash may be empty, which costs as much. */
 AR_YIELDS int auth_password_check(struct ar_pool *pool, struct ar_str password, struct ar_str hash);
 const char *auth_password_rule(const struct ar_field *field, const struct ar_json *value);
 #define AUTH_PASSWORD_FIELD                                                                        \
-	.min = 8, .max = 72, .check = auth_password_rule, .secret = true,                          \
+	.min = 8, .max = AUTH_PASSWORD_BYTES, .check = auth_password_rule, .secret = true,         \
 	.help = "8 characters at least, 72 bytes at most"
 
 /* ---- throttle.c: any thread ---- */
 
-int auth_throttle_check(struct ar_call *call, struct ar_str email); /* AR_E_TOO_MANY */
-void auth_throttle_note(struct ar_call *call, struct ar_str email, bool good);
+/* Counts an attempt at a password of this account as failed: AR_E_TOO_MANY. */
+int auth_throttle_enter(struct ar_call *call, struct ar_str account);
+/* The attempt was good after all. */
+void auth_throttle_good(struct ar_call *call, struct ar_str account);
 
 /* ---- signing.c ---- */
 
@@ -45,7 +49,7 @@ struct auth_signing_key {
 struct auth_state {
 	struct ar_pool *pool;
 	struct auth_signing_key *keys; /* the first one signs */
-	struct ar_map *callers;        /* by token: who.c's */
+	struct auth_callers *callers;  /* who.c's */
 };
 extern struct ar_tenant_slot auth_slot;
 /* Held until the call's pool ends. */
@@ -62,8 +66,9 @@ struct auth_claims {
 	struct ar_str user_id, session_id;
 	int64_t expires_s;
 };
-AR_YIELDS int auth_token_make(struct ar_call *call, struct ar_str user_id, struct ar_str session_id,
-			      struct ar_str *ret);
+/* Does not wait: state was fetched before the unit of work began. */
+int auth_token_make(struct ar_call *call, const struct auth_state *state, struct ar_str user_id,
+		    struct ar_str session_id, struct ar_str *ret);
 /* Signature, algorithm, key, exp, nbf, iat, iss, aud. AR_E_UNAUTHORIZED. Does not wait. */
 int auth_token_check(struct ar_pool *pool, const struct auth_state *state, struct ar_str tenant,
 		     struct ar_str token, struct auth_claims *ret);
@@ -72,14 +77,21 @@ int auth_token_check(struct ar_pool *pool, const struct auth_state *state, struc
 
 AR_YIELDS int auth_authenticate(struct ar_call *call, struct ar_str bearer,
 				const struct ar_who **ret);
-void auth_callers_free(struct ar_map *callers);
+struct auth_callers *auth_callers_new(void);
+void auth_callers_free(struct auth_callers *callers);
+/* The names in the first column of a query over one id. */
+AR_YIELDS int auth_names(struct ar_scope *scope, const char *sql, struct ar_str id,
+			 struct ar_json **ret);
+extern const char auth_sql_permissions[]; /* of a user, through its roles */
 
 /* ---- user.c ---- */
 
-/* Checks that the roles exist and that the caller has all that they give. */
-AR_YIELDS int auth_roles_check(struct ar_call *call, const struct ar_json *roles);
 /* A caller may only hand out what it has itself. AUTH_E_ESCALATION. */
 int auth_may_grant(struct ar_call *call, const struct ar_json *permissions);
+/* Locks a user, and refuses one who is more powerful than the caller. */
+AR_YIELDS int auth_may_manage(struct ar_call *call, struct ar_str id);
+AR_YIELDS int auth_event(struct ar_call *call, const char *topic, struct ar_str id,
+			 const char *more_key, struct ar_str more);
 
 struct auth_new_user {
 	struct ar_str email, name, locale, password_hash;
@@ -97,11 +109,15 @@ AR_YIELDS int auth_user_list(struct ar_call *call);
 AR_YIELDS int auth_user_get(struct ar_call *call);
 AR_YIELDS int auth_user_update(struct ar_call *call);
 AR_YIELDS int auth_user_delete(struct ar_call *call);
+int auth_is_user(struct ar_call *call); /* AR_E_FORBIDDEN for keys and functions */
 AR_YIELDS int auth_me(struct ar_call *call);
 AR_YIELDS int auth_me_update(struct ar_call *call);
 AR_YIELDS int auth_password_change(struct ar_call *call);
 
 /* ---- session.c ---- */
+
+/* Ends a user's sessions, all but one. */
+AR_YIELDS int auth_sessions_end(struct ar_call *call, struct ar_str user_id, struct ar_str but);
 
 AR_YIELDS int auth_signup(struct ar_call *call);
 AR_YIELDS int auth_login(struct ar_call *call);
@@ -128,5 +144,7 @@ AR_YIELDS int auth_key_create(struct ar_call *call);
 AR_YIELDS int auth_key_delete(struct ar_call *call);
 
 #define AUTH_KEY_PREFIX "ark_"
+#define AUTH_ROLE_ADMIN "admin"
+#define AUTH_ASSIGN     "auth.roles.assign"
 
 #endif

@@ -80,7 +80,7 @@ static bool may_verify(const struct ar_json *jwk)
 		return true;
 	if (ops->type != AR_ARRAY)
 		return false;
-	ar_json_each(op, ops)
+	ar_json_each (op, ops)
 		if (op->type == AR_STRING && ar_str_is(op->s, "verify"))
 			return true;
 	return false;
@@ -136,7 +136,8 @@ static unsigned char *to_der(struct ar_str raw, int *ret_len)
 {
 	const unsigned char *p = (const unsigned char *)raw.p;
 	ECDSA_SIG *sig = ECDSA_SIG_new();
-	BIGNUM *r = BN_bin2bn(p, COORDINATE, NULL), *s = BN_bin2bn(p + COORDINATE, COORDINATE, NULL);
+	BIGNUM *r = BN_bin2bn(p, COORDINATE, NULL),
+	       *s = BN_bin2bn(p + COORDINATE, COORDINATE, NULL);
 	unsigned char *der = NULL;
 
 	if (sig == NULL || r == NULL || s == NULL || ECDSA_SIG_set0(sig, r, s) != 1) {
@@ -157,7 +158,8 @@ int jws_verify(const struct jws *jws, const struct jws_key *key)
 	int len = 0, good;
 
 	if (!header_fits(jws->header) || jws->signature.n != (size_t)2 * COORDINATE)
-		return ar_fail_why(AR_E_UNAUTHORIZED, "token's header or signature has a wrong form");
+		return ar_fail_why(AR_E_UNAUTHORIZED,
+				   "token's header or signature has a wrong form");
 	der = to_der(jws->signature, &len);
 	ctx = EVP_MD_CTX_new();
 	good = der != NULL && ctx != NULL &&

@@ -25,7 +25,7 @@ int jws_key_from_jwk(const struct ar_json *jwk, struct jws_key **ret);
 struct jws {
 	struct ar_str signed_part, signature; /* "header.payload"; decoded */
 	struct ar_json *header;
-	struct ar_str payload;                /* decoded bytes, unverified until jws_verify() */
+	struct ar_str payload; /* decoded bytes, unverified until jws_verify() */
 };
 /* Takes a token apart, strictly. AR_E_MALFORMED. The result lives in pool and in `token`. */
 int jws_read(struct ar_pool *pool, struct ar_str token, struct jws *ret);

@@ -13,14 +13,14 @@ const struct ar_err_def AUTH_E_ESCALATION[1] = { { "auth/escalation", 403 } };
 const struct ar_err_def AUTH_E_LAST_ADMIN[1] = { { "auth/last-admin", 409 } };
 
 static const struct ar_err_def *const errors[] = {
-	AUTH_E_CREDENTIALS, AUTH_E_EMAIL_TAKEN, AUTH_E_SIGNUP_CLOSED, AUTH_E_REFRESH,
-	AUTH_E_REUSED,      AUTH_E_ROLE_EXISTS, AUTH_E_ESCALATION,    AUTH_E_LAST_ADMIN,
-	NULL,
+	AUTH_E_CREDENTIALS, AUTH_E_EMAIL_TAKEN, AUTH_E_SIGNUP_CLOSED, AUTH_E_REFRESH, AUTH_E_REUSED,
+	AUTH_E_ROLE_EXISTS, AUTH_E_ESCALATION,  AUTH_E_LAST_ADMIN,    NULL,
 };
 
 /* ---- what goes in and out ---- */
 
 #define PERMISSION_PATTERN "[a-zA-Z0-9_*][a-zA-Z0-9_.:*-]*"
+#define PLAIN_PATTERN      "[a-zA-Z0-9_][a-zA-Z0-9_.:-]*"
 #define ROLE_PATTERN       "[a-z0-9][a-z0-9_-]*"
 #define LOCALE_PATTERN     "[A-Za-z]{2,8}[A-Za-z0-9-]*"
 #define EMAIL(...)         AR_FIELD_FREE("email", AR_F_EMAIL, .max = 254, __VA_ARGS__)
@@ -33,9 +33,22 @@ static const struct ar_err_def *const errors[] = {
 		      .items = AR_ITEM(AR_F_TEXT, .max = 64, .pattern = ROLE_PATTERN))
 #define PERMISSIONS(...)                                                                           \
 	AR_FIELD_FREE("permissions", AR_F_ARRAY, .max = 500,                                       \
-		      .items = AR_ITEM(AR_F_TEXT, .max = 128, .pattern = PERMISSION_PATTERN),      \
+		      .items = AR_ITEM(AR_F_TEXT, .max = 128, .pattern = PERMISSION_PATTERN,       \
+				       .check = star_rule),                                        \
 		      __VA_ARGS__)
 #define TIME_OUT(name) AR_FIELD_FREE(name, AR_F_TIME, .read_only = true)
+
+/* "*" alone, or at the end of a branch: "auth.*". Anywhere else it would mean nothing. */
+static const char *star_rule(const struct ar_field *field, const struct ar_json *value)
+{
+	ptrdiff_t at = ar_str_find(value->s, '*');
+
+	if (at < 0 || value->s.n == 1)
+		return NULL;
+	if ((size_t)at != value->s.n - 1 || strchr(".:", value->s.p[at - 1]) == NULL)
+		return "format";
+	return NULL;
+}
 
 static const struct ar_field user_out[] = {
 	AR_FIELD_FREE("id", AR_F_ID),
@@ -59,7 +72,11 @@ static const struct ar_field tokens_out[] = {
 	{ 0 },
 };
 static const struct ar_field signup_in[] = {
-	EMAIL(.required = true), PASSWORD(.required = true), NAME(.otherwise = "\"\""), LOCALE, { 0 },
+	EMAIL(.required = true),
+	PASSWORD(.required = true),
+	NAME(.otherwise = "\"\""),
+	LOCALE,
+	{ 0 },
 };
 static const struct ar_field login_in[] = {
 	EMAIL(.required = true),
@@ -77,18 +94,35 @@ static const struct ar_field password_in[] = {
 	{ 0 },
 };
 static const struct ar_field user_create_in[] = {
-	EMAIL(.required = true), PASSWORD(0), NAME(.otherwise = "\"\""), LOCALE, ROLES,
+	EMAIL(.required = true),
+	PASSWORD(0),
+	NAME(.otherwise = "\"\""),
+	LOCALE,
+	ROLES,
 	AR_FIELD_FREE("data", AR_F_OBJECT, .max = 100, .help = "anything else to keep of the user"),
 	{ 0 },
 };
 static const struct ar_field user_update_in[] = {
-	ID, PASSWORD(0), NAME(0), LOCALE, ROLES, AR_FIELD_FREE("data", AR_F_OBJECT, .max = 100),
-	AR_FIELD_FREE("verified", AR_F_BOOL), AR_FIELD_FREE("disabled", AR_F_BOOL), { 0 },
+	ID,
+	EMAIL(0),
+	PASSWORD(0),
+	NAME(0),
+	LOCALE,
+	ROLES,
+	AR_FIELD_FREE("data", AR_F_OBJECT, .max = 100),
+	AR_FIELD_FREE("verified", AR_F_BOOL),
+	AR_FIELD_FREE("disabled", AR_F_BOOL),
+	{ 0 },
 };
 static const struct ar_field id_in[] = { ID, { 0 } };
 static const struct ar_field session_out[] = {
-	AR_FIELD_FREE("id", AR_F_ID), TIME_OUT("created"), TIME_OUT("used"), TIME_OUT("expires"),
-	AR_FIELD_FREE("address", AR_F_TEXT), AR_FIELD_FREE("agent", AR_F_TEXT), { 0 },
+	AR_FIELD_FREE("id", AR_F_ID),
+	TIME_OUT("created"),
+	TIME_OUT("used"),
+	TIME_OUT("expires"),
+	AR_FIELD_FREE("address", AR_F_TEXT),
+	AR_FIELD_FREE("agent", AR_F_TEXT),
+	{ 0 },
 };
 
 #define ROLE_NAME                                                                                  \
@@ -96,20 +130,28 @@ static const struct ar_field session_out[] = {
 		      .required = true)
 #define DESCRIPTION(...) AR_FIELD_FREE("description", AR_F_TEXT, .max = 500, __VA_ARGS__)
 static const struct ar_field role_in[] = {
-	ROLE_NAME, DESCRIPTION(.otherwise = "\"\""), PERMISSIONS(.otherwise = "[]"), { 0 },
+	ROLE_NAME,
+	DESCRIPTION(.otherwise = "\"\""),
+	PERMISSIONS(.otherwise = "[]"),
+	{ 0 },
 };
 static const struct ar_field role_update_in[] = {
-	ROLE_NAME, DESCRIPTION(0), PERMISSIONS(0), { 0 },
+	ROLE_NAME,
+	DESCRIPTION(0),
+	PERMISSIONS(0),
+	{ 0 },
 };
 static const struct ar_field role_name_in[] = { ROLE_NAME, { 0 } };
 static const struct ar_field role_out[] = {
 	ROLE_NAME, DESCRIPTION(0), TIME_OUT("created"), PERMISSIONS(0), { 0 },
 };
 #define PERMISSION_NAME                                                                            \
-	AR_FIELD_FREE("name", AR_F_TEXT, .min = 1, .max = 128, .pattern = PERMISSION_PATTERN,      \
+	AR_FIELD_FREE("name", AR_F_TEXT, .min = 1, .max = 128, .pattern = PLAIN_PATTERN,           \
 		      .required = true)
 static const struct ar_field permission_in[] = {
-	PERMISSION_NAME, DESCRIPTION(.otherwise = "\"\""), { 0 },
+	PERMISSION_NAME,
+	DESCRIPTION(.otherwise = "\"\""),
+	{ 0 },
 };
 static const struct ar_field permission_name_in[] = { PERMISSION_NAME, { 0 } };
 static const struct ar_field permission_list_out[] = {
@@ -123,33 +165,43 @@ static const struct ar_field key_in[] = {
 	{ 0 },
 };
 static const struct ar_field key_out[] = {
-	AR_FIELD_FREE("id", AR_F_ID), NAME(0), PERMISSIONS(0), TIME_OUT("created"),
-	TIME_OUT("expires"), AR_FIELD_FREE("createdBy", AR_F_TEXT),
-	AR_FIELD_FREE("key", AR_F_TEXT, .help = "shown once, when the key is made"), { 0 },
+	AR_FIELD_FREE("id", AR_F_ID),
+	NAME(0),
+	PERMISSIONS(0),
+	TIME_OUT("created"),
+	TIME_OUT("expires"),
+	AR_FIELD_FREE("createdBy", AR_F_TEXT),
+	AR_FIELD_FREE("key", AR_F_TEXT, .help = "shown once, when the key is made"),
+	{ 0 },
 };
 static const struct ar_field jwks_out[] = {
-	AR_FIELD_FREE("keys", AR_F_ARRAY, .items = AR_ITEM(AR_F_OBJECT, 0)), { 0 },
+	AR_FIELD_FREE("keys", AR_F_ARRAY, .items = AR_ITEM(AR_F_OBJECT, 0)),
+	{ 0 },
 };
 static const struct ar_field openid_out[] = {
-	AR_FIELD_FREE("issuer", AR_F_TEXT), AR_FIELD_FREE("jwks_uri", AR_F_TEXT), { 0 },
+	AR_FIELD_FREE("issuer", AR_F_TEXT),
+	AR_FIELD_FREE("jwks_uri", AR_F_TEXT),
+	{ 0 },
 };
 
 /* ---- actions ---- */
 
-#define READ_USERS  "auth.users.read"
-#define WRITE_USERS "auth.users.write"
-#define READ_ROLES  "auth.roles.read"
-#define WRITE_ROLES "auth.roles.write"
-#define KEYS        "auth.keys.manage"
+#define READ_USERS   "auth.users.read"
+#define WRITE_USERS  "auth.users.write"
+#define READ_ROLES   "auth.roles.read"
+#define WRITE_ROLES  "auth.roles.write"
+#define KEYS         "auth.keys.manage"
 #define IN_OUT(i, o) .in = (i), .out = (o)
 
 static const struct ar_action actions[] = {
 	{ "auth.signup", "POST /auth/signup", AR_ALLOW_ANYONE, IN_OUT(signup_in, tokens_out),
-	  .run = auth_signup, .flags = AR_A_WRITE, .status = 201, .help = "Open an account" },
+	  .run = auth_signup, .flags = AR_A_WRITE | AR_A_SECRET_OUT, .status = 201,
+	  .help = "Open an account" },
 	{ "auth.login", "POST /auth/login", AR_ALLOW_ANYONE, IN_OUT(login_in, tokens_out),
-	  .run = auth_login, .flags = AR_A_WRITE | AR_A_REST_ONLY, .help = "Sign in" },
+	  .run = auth_login, .flags = AR_A_WRITE | AR_A_REST_ONLY | AR_A_SECRET_OUT,
+	  .help = "Sign in" },
 	{ "auth.refresh", "POST /auth/refresh", AR_ALLOW_ANYONE, IN_OUT(refresh_in, tokens_out),
-	  .run = auth_refresh, .flags = AR_A_WRITE | AR_A_REST_ONLY,
+	  .run = auth_refresh, .flags = AR_A_WRITE | AR_A_REST_ONLY | AR_A_SECRET_OUT,
 	  .help = "Trade a refresh token for new tokens" },
 	{ "auth.logout", "POST /auth/logout", AR_ALLOW_SIGNED_IN, .run = auth_logout,
 	  .flags = AR_A_WRITE | AR_A_REST_ONLY, .help = "Sign out: end this session" },
@@ -172,8 +224,9 @@ static const struct ar_action actions[] = {
 	  .run = auth_user_create, .flags = AR_A_WRITE, .status = 201, .help = "Create a user" },
 	{ "auth.get_user", "GET /auth/users/{id}", READ_USERS, IN_OUT(id_in, user_out),
 	  .run = auth_user_get, .help = "Read a user" },
-	{ "auth.update_user", "PATCH /auth/users/{id}", WRITE_USERS, IN_OUT(user_update_in, user_out),
-	  .run = auth_user_update, .flags = AR_A_WRITE, .help = "Change a user" },
+	{ "auth.update_user", "PATCH /auth/users/{id}", WRITE_USERS,
+	  IN_OUT(user_update_in, user_out), .run = auth_user_update, .flags = AR_A_WRITE,
+	  .help = "Change a user" },
 	{ "auth.delete_user", "DELETE /auth/users/{id}", WRITE_USERS, .in = id_in,
 	  .run = auth_user_delete, .flags = AR_A_WRITE, .help = "Delete a user" },
 
@@ -199,8 +252,9 @@ static const struct ar_action actions[] = {
 
 	{ "auth.list_keys", "GET /auth/keys", KEYS, .out = key_out, .run = auth_key_list,
 	  .flags = AR_A_LIST, .help = "List API keys" },
-	{ "auth.create_key", "POST /auth/keys", KEYS, IN_OUT(key_in, key_out), .run = auth_key_create,
-	  .flags = AR_A_WRITE, .status = 201, .help = "Make an API key; its secret is shown once" },
+	{ "auth.create_key", "POST /auth/keys", KEYS, IN_OUT(key_in, key_out),
+	  .run = auth_key_create, .flags = AR_A_WRITE | AR_A_SECRET_OUT, .status = 201,
+	  .help = "Make an API key; its secret is shown once" },
 	{ "auth.delete_key", "DELETE /auth/keys/{id}", KEYS, .in = id_in, .run = auth_key_delete,
 	  .flags = AR_A_WRITE, .help = "Revoke an API key" },
 
@@ -208,9 +262,15 @@ static const struct ar_action actions[] = {
 	  .run = auth_jwks, .flags = AR_A_ROOT | AR_A_REST_ONLY,
 	  .help = "The public keys of this tenant's tokens" },
 	{ "auth.openid_configuration", "GET /.well-known/openid-configuration", AR_ALLOW_ANYONE,
-	  .out = openid_out, .run = auth_openid_configuration,
-	  .flags = AR_A_ROOT | AR_A_REST_ONLY, .help = "Where the keys are" },
+	  .out = openid_out, .run = auth_openid_configuration, .flags = AR_A_ROOT | AR_A_REST_ONLY,
+	  .help = "Where the keys are" },
 	{ 0 },
+};
+
+static const char *const permissions[] = {
+	AUTH_ASSIGN,
+	"Give roles to users, and take them away",
+	NULL,
 };
 
 /* ---- a tenant's start ---- */
@@ -264,6 +324,7 @@ const struct ar_module auth_module = {
 	.actions = actions,
 	.migrations = auth_migrations,
 	.errors = errors,
+	.permissions = permissions,
 	.start = start,
 	.tenant_created = tenant_created,
 };

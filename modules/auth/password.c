@@ -1,8 +1,9 @@
 /*
  * password.c - bcrypt, in the offload pool's CPU part so that no loop ever waits for a hash.
  *
- * bcrypt looks at 72 bytes: longer passwords are refused by the field tables (max 72 bytes), not
- * cut in silence. A sign-in for an address that does not exist pays for a hash too.
+ * bcrypt looks at 72 bytes: longer passwords are refused, not cut in silence, also at sign-in, where
+ * the first 72 bytes would do otherwise. A sign-in that cannot succeed pays for a hash all the same:
+ * for an address that does not exist, an account without a password, one that is too long.
  */
 #include "auth/auth_int.h"
 
@@ -12,7 +13,7 @@
 
 struct job {
 	struct ar_str password; /* NUL-terminated */
-	struct ar_str setting;  /* a salt with its cost, or a hash to compare with; NUL-terminated */
+	struct ar_str setting; /* a salt with its cost, or a hash to compare with; NUL-terminated */
 	char hash[CRYPT_OUTPUT_SIZE];
 };
 
@@ -57,9 +58,11 @@ AR_YIELDS int auth_password_hash(struct ar_pool *pool, struct ar_str password, s
 AR_YIELDS int auth_password_check(struct ar_pool *pool, struct ar_str password, struct ar_str hash)
 {
 	struct ar_str again;
-	bool none = hash.n == 0; /* no such user, or one without a password */
+	bool too_long = password.n > AUTH_PASSWORD_BYTES;
 
-	if (none) {
+	if (too_long)
+		password = ar_str_sub(password, 0, AUTH_PASSWORD_BYTES);
+	if (hash.n == 0 || too_long) {
 		if (auth_password_hash(pool, password, &again) != 0)
 			return -1;
 		return ar_fail(AUTH_E_CREDENTIALS);
@@ -71,5 +74,5 @@ AR_YIELDS int auth_password_check(struct ar_pool *pool, struct ar_str password, 
 
 const char *auth_password_rule(const struct ar_field *field, const struct ar_json *value)
 {
-	return value->s.n > 72 ? "too-long" : NULL;
+	return value->s.n > AUTH_PASSWORD_BYTES ? "too-long" : NULL;
 }

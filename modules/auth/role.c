@@ -6,8 +6,6 @@
  */
 #include "auth/auth_int.h"
 
-#define ADMIN_ROLE "admin"
-
 static int role_changes(struct ar_call *call, const char *topic, struct ar_str name)
 {
 	struct ar_json *data = ar_json_new(call->pool, AR_OBJECT);
@@ -50,7 +48,8 @@ AR_YIELDS static int role_reply(struct ar_call *call, struct ar_str name, int st
 	ar_jw_keyz(w, "created");
 	ar_jw_time(w, ar_col_int(&rows, 2));
 	if (ar_query(&call->scope, &rows,
-		     "SELECT permission FROM auth_role_permissions WHERE role = ? ORDER BY permission",
+		     "SELECT permission FROM auth_role_permissions WHERE role = ? ORDER BY "
+		     "permission",
 		     AR_ARGS(AR_J_STR(name))) != 0)
 		return -1;
 	ar_jw_keyz(w, "permissions");
@@ -65,7 +64,7 @@ AR_YIELDS static int role_reply(struct ar_call *call, struct ar_str name, int st
 AR_YIELDS static int permissions_insert(struct ar_call *call, struct ar_str role,
 					const struct ar_json *permissions)
 {
-	ar_json_each(p, permissions)
+	ar_json_each (p, permissions)
 		if (ar_exec(&call->scope,
 			    "INSERT INTO auth_role_permissions (role, permission) VALUES (?, ?) "
 			    "ON CONFLICT DO NOTHING",
@@ -101,7 +100,7 @@ AR_YIELDS int auth_role_get(struct ar_call *call)
 /* Locks the role and refuses one that gives more than the caller has, and the administrators'. */
 AR_YIELDS static int may_change(struct ar_call *call, struct ar_str name)
 {
-	struct ar_json *permissions = ar_json_new(call->pool, AR_ARRAY);
+	struct ar_json *permissions;
 	struct ar_rows rows;
 
 	if (ar_query_lock(&call->scope, &rows, "SELECT name FROM auth_roles WHERE name = ?",
@@ -109,14 +108,11 @@ AR_YIELDS static int may_change(struct ar_call *call, struct ar_str name)
 		return -1;
 	if (rows.count == 0)
 		return ar_fail(AR_E_NOT_FOUND, "what", "role");
-	if (ar_str_is(name, ADMIN_ROLE))
+	if (ar_str_is(name, AUTH_ROLE_ADMIN))
 		return ar_fail(AUTH_E_LAST_ADMIN);
-	if (ar_query(&call->scope, &rows,
-		     "SELECT permission FROM auth_role_permissions WHERE role = ?",
-		     AR_ARGS(AR_J_STR(name))) != 0)
+	if (auth_names(&call->scope, "SELECT permission FROM auth_role_permissions WHERE role = ?",
+		       name, &permissions) != 0)
 		return -1;
-	while (ar_rows_next(&rows))
-		ar_json_add(permissions, ar_json_str(call->pool, ar_col_str(&rows, 0)));
 	return auth_may_grant(call, permissions);
 }
 
@@ -170,12 +166,16 @@ static void permission_add(struct ar_json *all, struct ar_pool *pool, struct ar_
 	ar_json_set(all, name, item);
 }
 
-static void permissions_of_actions(struct ar_json *all, struct ar_pool *pool)
+/* What the modules know: of their action rows, and what they ask for inside. */
+static void permissions_of_modules(struct ar_json *all, struct ar_pool *pool)
 {
-	for (const struct ar_module *const *m = ar_modules(); *m != NULL; m++)
+	for (const struct ar_module *const *m = ar_modules(); *m != NULL; m++) {
+		for (const char *const *p = (*m)->permissions; p != NULL && *p != NULL; p += 2)
+			permission_add(all, pool, ar_str(p[0]), ar_str(p[1]));
 		for (const struct ar_action *a = (*m)->actions; a != NULL && a->name != NULL; a++)
 			if (strlen(a->allow) > 1 && !(a->flags & AR_A_PLATFORM))
 				permission_add(all, pool, ar_str(a->allow), ar_str(a->help));
+	}
 }
 
 /* Not paged: as many as the action table has, and what the tenant added by hand. */
@@ -185,7 +185,7 @@ AR_YIELDS int auth_permission_list(struct ar_call *call)
 	struct ar_rows rows;
 	struct ar_jw *w;
 
-	permissions_of_actions(all, call->pool);
+	permissions_of_modules(all, call->pool);
 	if (ar_query(&call->scope, &rows,
 		     "SELECT name, description FROM auth_permissions ORDER BY name LIMIT 1000",
 		     AR_NO_ARGS) != 0)
@@ -196,7 +196,7 @@ AR_YIELDS int auth_permission_list(struct ar_call *call)
 	ar_jw_object(w);
 	ar_jw_keyz(w, "items");
 	ar_jw_array(w);
-	ar_json_each(item, all)
+	ar_json_each (item, all)
 		ar_jw_value(w, item);
 	ar_jw_array_end(w);
 	ar_jw_object_end(w);
@@ -205,12 +205,17 @@ AR_YIELDS int auth_permission_list(struct ar_call *call)
 
 AR_YIELDS int auth_permission_create(struct ar_call *call)
 {
+	struct ar_json *built_in = ar_json_new(call->pool, AR_OBJECT);
 	struct ar_str name = ar_in_str(call, "name");
 	struct ar_jw *w;
 
+	permissions_of_modules(built_in, call->pool);
+	if (ar_json_get_str(built_in, name) != NULL)
+		return ar_fail(AR_E_CONFLICT, "what", "permission");
 	if (ar_exec(&call->scope, "INSERT INTO auth_permissions (name, description) VALUES (?, ?)",
 		    AR_ARGS(AR_J_STR(name), AR_J_STR(ar_in_str(call, "description"))), NULL) != 0)
-		return ar_err_is(AR_E_UNIQUE) ? ar_fail_over(AR_E_CONFLICT, "what", "permission") : -1;
+		return ar_err_is(AR_E_UNIQUE) ? ar_fail_over(AR_E_CONFLICT, "what", "permission")
+					      : -1;
 	w = ar_reply_json(call, 0);
 	ar_jw_object(w);
 	ar_jw_keyz(w, "name");
@@ -221,12 +226,14 @@ AR_YIELDS int auth_permission_create(struct ar_call *call)
 	return 0;
 }
 
-/* Takes it out of the list and out of every role that gives it. */
+/* Takes it out of the list and out of every role that gives it; who has not got it may not. */
 AR_YIELDS int auth_permission_delete(struct ar_call *call)
 {
 	struct ar_str name = ar_in_str(call, "name");
 	int64_t changed = 0;
 
+	if (!ar_who_may(call->who, name))
+		return ar_fail(AUTH_E_ESCALATION, "permission", ar_strz(call->pool, name));
 	if (ar_exec(&call->scope, "DELETE FROM auth_permissions WHERE name = ?",
 		    AR_ARGS(AR_J_STR(name)), &changed) != 0)
 		return -1;

@@ -39,13 +39,14 @@ AR_YIELDS static int state_load(struct ar_tenant *tenant, void **ret)
 
 	ar_scope_init(&scope, tenant->db, pool);
 	if (ar_query(&scope, &rows,
-		     "SELECT kid, private_pem, x, y FROM auth_signing_keys ORDER BY created DESC, kid",
+		     "SELECT kid, private_pem, x, y FROM auth_signing_keys ORDER BY created DESC, "
+		     "kid",
 		     AR_NO_ARGS) != 0)
 		return -1;
 	struct ar_pool *own = ar_pool_new();
 	state = ar_new(own, struct auth_state);
 	state->pool = own;
-	state->callers = ar_map_new();
+	state->callers = auth_callers_new();
 	last = &state->keys;
 	while (ar_rows_next(&rows)) {
 		if (key_read(own, &rows, last) != 0) {
@@ -108,7 +109,10 @@ AR_YIELDS int auth_signing_key_make(struct ar_call *call)
 static void jwk_write(struct ar_jw *w, const struct auth_signing_key *key)
 {
 	static const char *const fixed[][2] = {
-		{ "kty", "EC" }, { "crv", "P-256" }, { "alg", "ES256" }, { "use", "sig" },
+		{ "kty", "EC" },
+		{ "crv", "P-256" },
+		{ "alg", "ES256" },
+		{ "use", "sig" },
 	};
 
 	ar_jw_object(w);
@@ -161,8 +165,8 @@ AR_YIELDS int auth_openid_configuration(struct ar_call *call)
 	ar_jw_keyz(w, "issuer");
 	ar_jw_str(w, ar_strf(call->pool, "apprun/%.*s", AR_FMT(call->tenant->name)));
 	ar_jw_keyz(w, "jwks_uri");
-	ar_jw_str(w, ar_strf(call->pool, "/t/%.*s/.well-known/jwks.json",
-			     AR_FMT(call->tenant->name)));
+	ar_jw_str(w,
+		  ar_strf(call->pool, "/t/%.*s/.well-known/jwks.json", AR_FMT(call->tenant->name)));
 	text_list(w, "id_token_signing_alg_values_supported", "ES256");
 	text_list(w, "subject_types_supported", "public");
 	text_list(w, "response_types_supported", "token");

@@ -46,14 +46,11 @@ static int sign(struct signing *s)
 	return s->token == NULL ? -1 : 0;
 }
 
-AR_YIELDS int auth_token_make(struct ar_call *call, struct ar_str user_id, struct ar_str session_id,
-			      struct ar_str *ret)
+int auth_token_make(struct ar_call *call, const struct auth_state *state, struct ar_str user_id,
+		    struct ar_str session_id, struct ar_str *ret)
 {
-	struct auth_state *state;
 	struct signing s;
 
-	if (auth_state_get(call, &state) != 0)
-		return -1;
 	if (state->keys == NULL)
 		return ar_fail_why(AR_E_INTERNAL, "tenant has no signing key");
 	s = (struct signing){

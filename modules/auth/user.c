@@ -6,47 +6,52 @@
  */
 #include "auth/auth_int.h"
 
-#define ADMIN_ROLE "admin"
-
-AR_YIELDS static int user_event(struct ar_call *call, const char *topic, struct ar_str id,
-				struct ar_str email)
+AR_YIELDS int auth_event(struct ar_call *call, const char *topic, struct ar_str id,
+			 const char *more_key, struct ar_str more)
 {
 	struct ar_json *data = ar_json_new(call->pool, AR_OBJECT);
 
 	ar_json_set(data, AR_STR("id"), ar_json_str(call->pool, id));
-	if (email.n > 0)
-		ar_json_set(data, AR_STR("email"), ar_json_str(call->pool, email));
+	if (more_key != NULL)
+		ar_json_set(data, ar_str(more_key), ar_json_str(call->pool, more));
 	return ar_publish(&call->scope, topic, id, data, NULL);
+}
+
+AR_YIELDS static int updated_event(struct ar_call *call, struct ar_str id)
+{
+	return auth_event(call, "auth.user.updated", id, NULL, AR_STR_NONE);
 }
 
 int auth_may_grant(struct ar_call *call, const struct ar_json *permissions)
 {
-	ar_json_each(p, permissions)
+	ar_json_each (p, permissions)
 		if (!ar_who_may(call->who, p->s))
 			return ar_fail(AUTH_E_ESCALATION, "permission", ar_strz(call->pool, p->s));
 	return 0;
 }
 
-AR_YIELDS int auth_roles_check(struct ar_call *call, const struct ar_json *roles)
+/*
+ * Rules may ask for a role by its name, so a role is more than its permissions: to give one takes a
+ * right of its own, and all that the role gives. In the unit of work that gives it.
+ */
+AR_YIELDS static int roles_check(struct ar_call *call, const struct ar_json *roles)
 {
+	struct ar_json *permissions;
 	struct ar_rows rows;
 	size_t at = 0;
 
-	ar_json_each(role, roles) {
-		struct ar_json *permissions = ar_json_new(call->pool, AR_ARRAY);
-
-		if (ar_query(&call->scope, &rows,
-			     "SELECT p.permission FROM auth_roles r LEFT JOIN auth_role_permissions p "
-			     "ON p.role = r.name WHERE r.name = ?",
+	if (!ar_who_may(call->who, AR_STR(AUTH_ASSIGN)))
+		return ar_fail(AR_E_FORBIDDEN, "permission", AUTH_ASSIGN);
+	ar_json_each (role, roles) {
+		if (ar_query(&call->scope, &rows, "SELECT name FROM auth_roles WHERE name = ?",
 			     AR_ARGS(AR_J_STR(role->s))) != 0)
 			return -1;
 		if (rows.count == 0)
 			return ar_fail_field(ar_printf(call->pool, "roles.%zu", at), "not-found");
-		while (ar_rows_next(&rows))
-			if (!ar_col_null(&rows, 0))
-				ar_json_add(permissions,
-					    ar_json_str(call->pool, ar_col_str(&rows, 0)));
-		if (auth_may_grant(call, permissions) != 0)
+		if (auth_names(&call->scope,
+			       "SELECT permission FROM auth_role_permissions WHERE role = ?",
+			       role->s, &permissions) != 0 ||
+		    auth_may_grant(call, permissions) != 0)
 			return -1;
 		at++;
 	}
@@ -56,7 +61,7 @@ AR_YIELDS int auth_roles_check(struct ar_call *call, const struct ar_json *roles
 AR_YIELDS static int roles_insert(struct ar_call *call, struct ar_str id,
 				  const struct ar_json *roles)
 {
-	ar_json_each(role, roles)
+	ar_json_each (role, roles)
 		if (ar_exec(&call->scope,
 			    "INSERT INTO auth_user_roles (user_id, role) VALUES (?, ?) "
 			    "ON CONFLICT DO NOTHING",
@@ -69,7 +74,8 @@ AR_YIELDS int auth_user_insert(struct ar_call *call, const struct auth_new_user 
 			       struct ar_str *ret_id)
 {
 	struct ar_str id = ar_id(call->pool), email = ar_str_lower(call->pool, user->email);
-	struct ar_str data = user->data != NULL ? ar_json_print(call->pool, user->data) : AR_STR("{}");
+	struct ar_str data =
+		user->data != NULL ? ar_json_print(call->pool, user->data) : AR_STR("{}");
 	int64_t now = ar_now_ms();
 
 	if (ar_exec(&call->scope,
@@ -83,7 +89,7 @@ AR_YIELDS int auth_user_insert(struct ar_call *call, const struct auth_new_user 
 	if (user->roles != NULL && roles_insert(call, id, user->roles) != 0)
 		return -1;
 	*ret_id = id;
-	return user_event(call, "auth.user.created", id, email);
+	return auth_event(call, "auth.user.created", id, "email", email);
 }
 
 AR_YIELDS static int roles_write(struct ar_call *call, struct ar_str id, struct ar_jw *w)
@@ -151,10 +157,11 @@ AR_YIELDS int auth_user_create(struct ar_call *call)
 	};
 	struct ar_str password = ar_in_str(call, "password"), id;
 
-	if (user.roles != NULL && auth_roles_check(call, user.roles) != 0)
-		return -1;
 	/* Without a password the account cannot sign in until one is set. */
 	if (password.n > 0 && auth_password_hash(call->pool, password, &user.password_hash) != 0)
+		return -1;
+	if (ar_begin(&call->scope) != 0 ||
+	    (user.roles != NULL && user.roles->count > 0 && roles_check(call, user.roles) != 0))
 		return -1;
 	if (auth_user_insert(call, &user, &id) != 0)
 		return -1;
@@ -168,6 +175,7 @@ AR_YIELDS int auth_user_list(struct ar_call *call)
 		{ "email" },
 		{ "name" },
 		{ "locale" },
+		{ "data", .type = AR_LIST_JSON },
 		{ "verified", .type = AR_LIST_BOOL },
 		{ "disabled", .type = AR_LIST_BOOL },
 		{ "created", .type = AR_LIST_TIME },
@@ -184,33 +192,43 @@ AR_YIELDS int auth_user_get(struct ar_call *call)
 	return auth_user_reply(call, ar_in_str(call, "id"), 0);
 }
 
-AR_YIELDS static int column_set(struct ar_call *call, struct ar_str id, const char *sql,
-				const struct ar_json *value)
-{
-	if (value == NULL)
-		return 0;
-	return ar_exec(&call->scope, sql,
-		       AR_ARGS(*value, AR_J_INT(ar_now_ms()), AR_J_STR(id)), NULL);
-}
-
 /* Nobody can lock a tenant out by accident: one enabled administrator stays. */
-AR_YIELDS static int last_admin_check(struct ar_call *call)
+AR_YIELDS static int last_admin_check(struct ar_call *call, bool was_admin)
 {
 	struct ar_rows rows;
 
-	if (ar_query(&call->scope, &rows,
+	if (!was_admin)
+		return 0;
+	/* Two that demote each other at once meet here. */
+	if (ar_query_lock(&call->scope, &rows,
+			  "SELECT name FROM auth_roles WHERE name = '" AUTH_ROLE_ADMIN "'",
+			  AR_NO_ARGS) != 0 ||
+	    ar_query(&call->scope, &rows,
 		     "SELECT count(*) FROM auth_user_roles r JOIN auth_users u ON u.id = r.user_id "
-		     "WHERE r.role = '" ADMIN_ROLE "' AND u.disabled = 0",
+		     "WHERE r.role = '" AUTH_ROLE_ADMIN "' AND u.disabled = 0",
 		     AR_NO_ARGS) != 0)
 		return -1;
 	ar_rows_next(&rows);
 	return ar_col_int(&rows, 0) > 0 ? 0 : ar_fail(AUTH_E_LAST_ADMIN);
 }
 
-/* Who is more powerful than the caller is not the caller's to change. */
-AR_YIELDS static int may_manage(struct ar_call *call, struct ar_str id)
+AR_YIELDS static int is_admin(struct ar_call *call, struct ar_str id, bool *ret)
 {
-	struct ar_json *permissions = ar_json_new(call->pool, AR_ARRAY);
+	struct ar_rows rows;
+
+	if (ar_query(&call->scope, &rows,
+		     "SELECT 1 FROM auth_user_roles WHERE user_id = ? AND role = '" AUTH_ROLE_ADMIN
+		     "'",
+		     AR_ARGS(AR_J_STR(id))) != 0)
+		return -1;
+	*ret = rows.count > 0;
+	return 0;
+}
+
+/* Who is more powerful than the caller is not the caller's to change. */
+AR_YIELDS int auth_may_manage(struct ar_call *call, struct ar_str id)
+{
+	struct ar_json *permissions;
 	struct ar_rows rows;
 
 	if (ar_query_lock(&call->scope, &rows, "SELECT id FROM auth_users WHERE id = ?",
@@ -218,13 +236,8 @@ AR_YIELDS static int may_manage(struct ar_call *call, struct ar_str id)
 		return -1;
 	if (rows.count == 0)
 		return ar_fail(AR_E_NOT_FOUND, "what", "user");
-	if (ar_query(&call->scope, &rows,
-		     "SELECT DISTINCT p.permission FROM auth_user_roles r "
-		     "JOIN auth_role_permissions p ON p.role = r.role WHERE r.user_id = ?",
-		     AR_ARGS(AR_J_STR(id))) != 0)
+	if (auth_names(&call->scope, auth_sql_permissions, id, &permissions) != 0)
 		return -1;
-	while (ar_rows_next(&rows))
-		ar_json_add(permissions, ar_json_str(call->pool, ar_col_str(&rows, 0)));
 	return auth_may_grant(call, permissions);
 }
 
@@ -233,74 +246,80 @@ AR_YIELDS static int roles_replace(struct ar_call *call, struct ar_str id,
 {
 	if (roles == NULL)
 		return 0;
-	if (ar_exec(&call->scope, "DELETE FROM auth_user_roles WHERE user_id = ?",
+	if (roles_check(call, roles) != 0 ||
+	    ar_exec(&call->scope, "DELETE FROM auth_user_roles WHERE user_id = ?",
 		    AR_ARGS(AR_J_STR(id)), NULL) != 0)
 		return -1;
 	return roles_insert(call, id, roles);
 }
 
-AR_YIELDS static int sessions_end(struct ar_call *call, struct ar_str id, struct ar_str but)
-{
-	return ar_exec(&call->scope,
-		       "UPDATE auth_sessions SET revoked = ? WHERE user_id = ? AND id <> ? "
-		       "AND revoked IS NULL",
-		       AR_ARGS(AR_J_INT(ar_now_ms()), AR_J_STR(id), AR_J_STR(but)), NULL);
-}
-
 AR_YIELDS static int password_set(struct ar_call *call, struct ar_str id, struct ar_str hash,
 				  struct ar_str but)
 {
-	struct ar_json value = AR_J_STR(hash);
-
-	if (column_set(call, id, "UPDATE auth_users SET password = ?, updated = ? WHERE id = ?",
-		       &value) != 0)
+	if (ar_exec(&call->scope, "UPDATE auth_users SET password = ?, updated = ? WHERE id = ?",
+		    AR_ARGS(AR_J_STR(hash), AR_J_INT(ar_now_ms()), AR_J_STR(id)), NULL) != 0)
 		return -1;
-	return sessions_end(call, id, but);
+	return auth_sessions_end(call, id, but);
 }
 
+/* What the input names of a user; each action's table says which of them it takes. */
 AR_YIELDS static int columns_update(struct ar_call *call, struct ar_str id)
 {
-	struct ar_json *disabled = ar_in(call, "disabled"), flag;
-	struct ar_json *verified = ar_in(call, "verified"), proven;
+	static const struct {
+		const char *field, *sql;
+	} columns[] = {
+		{ "email", "UPDATE auth_users SET email = ?, updated = ? WHERE id = ?" },
+		{ "name", "UPDATE auth_users SET name = ?, updated = ? WHERE id = ?" },
+		{ "locale", "UPDATE auth_users SET locale = ?, updated = ? WHERE id = ?" },
+		{ "data", "UPDATE auth_users SET data = ?, updated = ? WHERE id = ?" },
+		{ "verified", "UPDATE auth_users SET verified = ?, updated = ? WHERE id = ?" },
+		{ "disabled", "UPDATE auth_users SET disabled = ?, updated = ? WHERE id = ?" },
+	};
 
-	if (disabled != NULL)
-		flag = AR_J_INT(disabled->b ? 1 : 0);
-	if (verified != NULL)
-		proven = AR_J_INT(verified->b ? 1 : 0);
-	return column_set(call, id, "UPDATE auth_users SET name = ?, updated = ? WHERE id = ?",
-			  ar_in(call, "name")) != 0 ||
-			       column_set(call, id,
-					  "UPDATE auth_users SET locale = ?, updated = ? WHERE id = ?",
-					  ar_in(call, "locale")) != 0 ||
-			       column_set(call, id,
-					  "UPDATE auth_users SET data = ?, updated = ? WHERE id = ?",
-					  ar_in(call, "data")) != 0 ||
-			       column_set(call, id,
-					  "UPDATE auth_users SET verified = ?, updated = ? WHERE id = ?",
-					  verified != NULL ? &proven : NULL) != 0 ||
-			       column_set(call, id,
-					  "UPDATE auth_users SET disabled = ?, updated = ? WHERE id = ?",
-					  disabled != NULL ? &flag : NULL) != 0
-		       ? -1
-		       : 0;
+	for (size_t i = 0; i < AR_COUNT(columns); i++) {
+		const struct ar_json *given = ar_in(call, columns[i].field);
+		struct ar_json value;
+
+		if (given == NULL)
+			continue;
+		value = *given;
+		if (i == 0)
+			value = AR_J_STR(ar_str_lower(call->pool, given->s));
+		if (given->type == AR_BOOL)
+			value = AR_J_INT(given->b ? 1 : 0);
+		if (ar_exec(&call->scope, columns[i].sql,
+			    AR_ARGS(value, AR_J_INT(ar_now_ms()), AR_J_STR(id)), NULL) != 0)
+			return ar_err_is(AR_E_UNIQUE) ? ar_fail_over(AUTH_E_EMAIL_TAKEN) : -1;
+	}
+	return 0;
+}
+
+/* An address that changes is not verified, and who is disabled is signed out for good. */
+AR_YIELDS static int consequences(struct ar_call *call, struct ar_str id)
+{
+	if (ar_in(call, "email") != NULL && ar_in(call, "verified") == NULL &&
+	    ar_exec(&call->scope, "UPDATE auth_users SET verified = 0 WHERE id = ?",
+		    AR_ARGS(AR_J_STR(id)), NULL) != 0)
+		return -1;
+	if (ar_in_bool(call, "disabled", false) && auth_sessions_end(call, id, AR_STR("")) != 0)
+		return -1;
+	return 0;
 }
 
 AR_YIELDS int auth_user_update(struct ar_call *call)
 {
 	struct ar_str id = ar_in_str(call, "id"), password = ar_in_str(call, "password"), hash;
-	const struct ar_json *roles = ar_in(call, "roles");
+	bool admin;
 
 	if (password.n > 0 && auth_password_hash(call->pool, password, &hash) != 0)
 		return -1;
-	if (roles != NULL && auth_roles_check(call, roles) != 0)
-		return -1;
-	if (may_manage(call, id) != 0 || columns_update(call, id) != 0 ||
-	    roles_replace(call, id, roles) != 0)
+	if (auth_may_manage(call, id) != 0 || is_admin(call, id, &admin) != 0 ||
+	    columns_update(call, id) != 0 || roles_replace(call, id, ar_in(call, "roles")) != 0)
 		return -1;
 	if (password.n > 0 && password_set(call, id, hash, AR_STR("")) != 0)
 		return -1;
-	if (last_admin_check(call) != 0 || auth_changes(call) != 0 ||
-	    user_event(call, "auth.user.updated", id, AR_STR_NONE) != 0)
+	if (consequences(call, id) != 0 || last_admin_check(call, admin) != 0 ||
+	    auth_changes(call) != 0 || updated_event(call, id) != 0)
 		return -1;
 	return auth_user_reply(call, id, 0);
 }
@@ -308,57 +327,59 @@ AR_YIELDS int auth_user_update(struct ar_call *call)
 AR_YIELDS int auth_user_delete(struct ar_call *call)
 {
 	struct ar_str id = ar_in_str(call, "id");
+	bool admin;
 
-	if (may_manage(call, id) != 0 ||
+	if (auth_may_manage(call, id) != 0 || is_admin(call, id, &admin) != 0 ||
 	    ar_exec(&call->scope, "DELETE FROM auth_users WHERE id = ?", AR_ARGS(AR_J_STR(id)),
 		    NULL) != 0 ||
-	    last_admin_check(call) != 0 || auth_changes(call) != 0 ||
-	    user_event(call, "auth.user.deleted", id, AR_STR_NONE) != 0)
+	    last_admin_check(call, admin) != 0 || auth_changes(call) != 0 ||
+	    auth_event(call, "auth.user.deleted", id, NULL, AR_STR_NONE) != 0)
 		return -1;
 	return ar_reply_none(call);
 }
 
 /* ---- oneself ---- */
 
-static int is_user(struct ar_call *call)
+int auth_is_user(struct ar_call *call)
 {
 	return call->who->kind == AR_WHO_USER ? 0 : ar_fail(AR_E_FORBIDDEN);
 }
 
 AR_YIELDS int auth_me(struct ar_call *call)
 {
-	if (is_user(call) != 0)
+	if (auth_is_user(call) != 0)
 		return -1;
 	return auth_user_reply(call, call->who->id, 0);
 }
 
 AR_YIELDS int auth_me_update(struct ar_call *call)
 {
-	if (is_user(call) != 0 || columns_update(call, call->who->id) != 0 ||
-	    auth_changes(call) != 0 ||
-	    user_event(call, "auth.user.updated", call->who->id, AR_STR_NONE) != 0)
+	if (auth_is_user(call) != 0 || columns_update(call, call->who->id) != 0 ||
+	    auth_changes(call) != 0 || updated_event(call, call->who->id) != 0)
 		return -1;
 	return auth_user_reply(call, call->who->id, 0);
 }
 
-/* The session that asks stays; all others of the user end. */
+/* The session that asks stays; all others of the user end. A stolen token is no way to guess the
+ * password faster than signing in would be. */
 AR_YIELDS int auth_password_change(struct ar_call *call)
 {
-	struct ar_str hash;
+	struct ar_str hash, id = call->who->id;
 	struct ar_rows rows;
 
-	if (is_user(call) != 0)
+	if (auth_is_user(call) != 0 || auth_throttle_enter(call, id) != 0)
 		return -1;
 	if (ar_query(&call->scope, &rows, "SELECT password FROM auth_users WHERE id = ?",
-		     AR_ARGS(AR_J_STR(call->who->id))) != 0)
+		     AR_ARGS(AR_J_STR(id))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))
 		return ar_fail(AR_E_UNAUTHORIZED);
 	if (auth_password_check(call->pool, ar_in_str(call, "current"), ar_col_str(&rows, 0)) != 0)
 		return ar_err_is(AUTH_E_CREDENTIALS) ? ar_fail_field("current", "wrong") : -1;
+	auth_throttle_good(call, id);
 	if (auth_password_hash(call->pool, ar_in_str(call, "password"), &hash) != 0 ||
-	    password_set(call, call->who->id, hash, call->who->session) != 0 ||
-	    auth_changes(call) != 0)
+	    password_set(call, id, hash, call->who->session) != 0 || auth_changes(call) != 0 ||
+	    updated_event(call, id) != 0)
 		return -1;
 	return ar_reply_none(call);
 }

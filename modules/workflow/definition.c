@@ -91,7 +91,7 @@ static int action_read(struct ar_pool *pool, struct workflow_step *step, const s
 	step->action = ar_action_find(action);
 	if (step->action == NULL)
 		return ar_fail(AR_E_ACTION_UNKNOWN, "action", ar_strz(pool, action));
-	if (step->action->flags & (AR_A_REST_ONLY | AR_A_PLATFORM))
+	if (step->action->flags & (AR_A_REST_ONLY | AR_A_PLATFORM | AR_A_SECRET_OUT))
 		return ar_fail(AR_E_ACTION_FACE, "action", ar_strz(pool, action));
 	return 0;
 }

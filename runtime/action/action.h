@@ -27,6 +27,7 @@ extern const struct ar_err_def AR_E_ACTION_FACE[1];    /* 422 action/face: not f
 extern const struct ar_err_def AR_E_ACTION_DEPTH[1];   /* 422 action/depth: calls inside calls */
 extern const struct ar_err_def AR_E_KEY_REUSED[1];     /* 422 action/key-reused */
 extern const struct ar_err_def AR_E_KEY_RUNNING[1];    /* 409 action/key-running */
+extern const struct ar_err_def AR_E_KEY_SECRET[1];     /* 409 action/key-secret: done, not repeated */
 #define AR_CALL_DEPTH_MAX 8
 
 /* ---- the row ---- */
@@ -43,6 +44,11 @@ enum ar_action_flag {
 	AR_A_REST_ONLY = 1 << 5, /* makes no sense from Lua or a workflow (it speaks HTTP) */
 	AR_A_ROOT = 1 << 6,      /* the route stands outside of /api/v1 (/.well-known/...) */
 	AR_A_LIST = 1 << 7,      /* takes filter, sort, fields, limit, cursor... (action/list.h) */
+	/*
+	 * The reply holds a token, a key, a password: it is kept nowhere. A replay under its
+	 * Idempotency-Key is AR_E_KEY_SECRET, and workflows, which keep results, cannot call it.
+	 */
+	AR_A_SECRET_OUT = 1 << 8,
 };
 
 struct ar_action {
@@ -138,6 +144,7 @@ struct ar_call {
 	struct ar_str trace_id;        /* 32 hex digits */
 	struct ar_str idempotency_key; /* empty: none */
 	const struct ar_http *http;    /* AR_FACE_REST only: for what speaks HTTP; else NULL */
+	struct ar_str client;          /* AR_FACE_REST only: the client's address, past the proxy */
 	struct ar_str subpath;         /* what a trailing {rest...} of the route matched */
 	struct ar_str target;          /* AR_FACE_REST: path and query as sent */
 };
@@ -195,6 +202,8 @@ struct ar_module {
 	const struct ar_action *actions;        /* ends with a zero row */
 	const struct ar_migration *migrations;  /* of each tenant's database; may be NULL */
 	const struct ar_err_def *const *errors; /* ends with NULL; each has a message in i18n/ */
+	/* Permissions that no row's `allow` names, each with a line of help: name, help, ..., NULL. */
+	const char *const *permissions;
 	int (*start)(void);                     /* once per process; may be NULL */
 	AR_YIELDS int (*attach)(void);          /* on each loop; may be NULL */
 	AR_YIELDS void (*detach)(void);

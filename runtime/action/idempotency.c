@@ -5,6 +5,10 @@
  * the key and a hash of the request, for 24 hours. The same request gets the stored reply again, a
  * different one 422, one that comes while the first still runs 409. An action that failed stored
  * nothing: it may be tried again. Replies that are files are never stored; writes do not send any.
+ *
+ * Nothing secret is stored. Of a reply with a secret (AR_A_SECRET_OUT) only the fact stays, and a
+ * replay is told so with 409. Secret inputs (passwords) are left out of the hash, which would let
+ * whoever has the database try passwords at its speed and not at bcrypt's.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -58,12 +62,30 @@ static bool key_valid(struct ar_str key)
 	return true;
 }
 
-/* What makes two requests the same: the action and everything that goes into it. */
+static struct ar_str input_text(const struct ar_call *call)
+{
+	struct ar_json *open = ar_json_new(call->pool, AR_OBJECT);
+
+	ar_json_each (member, call->input) {
+		const struct ar_field *field =
+			call->action->in != NULL ? ar_fields_find(call->action->in, member->key) : NULL;
+		struct ar_json *copy = ar_new(call->pool, struct ar_json);
+
+		if (field != NULL && field->secret)
+			continue;
+		*copy = *member;
+		copy->next = NULL;
+		ar_json_set(open, member->key, copy);
+	}
+	return ar_json_print(call->pool, open);
+}
+
+/* What makes two requests the same: the action and everything that goes into it, but secrets. */
 static struct ar_str request_hash(const struct ar_call *call)
 {
 	struct ar_sha256 *h = ar_sha256_new();
 	unsigned char digest[AR_SHA256_LEN];
-	struct ar_str input = ar_json_print(call->pool, call->input);
+	struct ar_str input = input_text(call);
 	bool raw = (call->action->flags & AR_A_RAW_IN) != 0;
 
 	ar_sha256_add(h, call->action->name, strlen(call->action->name) + 1);
@@ -130,6 +152,8 @@ static AR_YIELDS int find_stored(struct ar_call *call, const struct idempotency 
 		return 0;
 	if (!ar_str_eq(ar_col_str(&rows, COL_HASH), idempotency->hash))
 		return ar_fail(AR_E_KEY_REUSED);
+	if (call->action->flags & AR_A_SECRET_OUT)
+		return ar_fail(AR_E_KEY_SECRET);
 	return replay(call, &rows) != 0 ? -1 : 1;
 }
 
@@ -198,6 +222,7 @@ static AR_YIELDS int purge(struct ar_call *call, int64_t before)
 AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *idempotency)
 {
 	int64_t now = ar_now_ms(), changed;
+	bool secret = (call->action->flags & AR_A_SECRET_OUT) != 0;
 
 	assert(call->reply.kind != AR_REPLY_FILE);
 	/* Another process may have been faster (PostgreSQL): then nothing changes here. */
@@ -212,8 +237,8 @@ AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *
 		    AR_ARGS(AR_J_STR(idempotency->caller), AR_J_STR(call->idempotency_key),
 			    AR_J_Z(call->action->name), AR_J_STR(idempotency->hash),
 			    AR_J_INT(call->reply.status), AR_J_INT(call->reply.kind),
-			    AR_J_STR(call->reply.content_type), AR_J_STR(headers_text(call)),
-			    AR_J_STR(body_text(call)), AR_J_INT(now), AR_J_INT(now - KEEP_MS)),
+			    AR_J_STR(call->reply.content_type), AR_J_STR(secret ? AR_STR("{}") : headers_text(call)),
+			    AR_J_STR(secret ? AR_STR("") : body_text(call)), AR_J_INT(now), AR_J_INT(now - KEEP_MS)),
 		    &changed) != 0)
 		return -1;
 	if (changed == 0)

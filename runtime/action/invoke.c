@@ -107,7 +107,8 @@ static int find_action(const struct ar_invoke *invoke, struct ar_pool *pool,
 	if (action == NULL)
 		return ar_fail(AR_E_ACTION_UNKNOWN, "action",
 			       ar_strz(pool, ar_str_sub(invoke->action, 0, 100)));
-	if (action->flags & (AR_A_REST_ONLY | AR_A_PLATFORM))
+	if (action->flags & (AR_A_REST_ONLY | AR_A_PLATFORM) ||
+	    (invoke->face == AR_FACE_WORKFLOW && action->flags & AR_A_SECRET_OUT))
 		return ar_fail(AR_E_ACTION_FACE, "action", action->name);
 	if (invoke->depth > AR_CALL_DEPTH_MAX)
 		return ar_fail(AR_E_ACTION_DEPTH, "action", action->name);

@@ -24,6 +24,7 @@ const struct ar_err_def AR_E_ACTION_FACE[1] = { { "action/face", 422 } };
 const struct ar_err_def AR_E_ACTION_DEPTH[1] = { { "action/depth", 422 } };
 const struct ar_err_def AR_E_KEY_REUSED[1] = { { "action/key-reused", 422 } };
 const struct ar_err_def AR_E_KEY_RUNNING[1] = { { "action/key-running", 409 } };
+const struct ar_err_def AR_E_KEY_SECRET[1] = { { "action/key-secret", 409 } };
 
 static void name_add(const char *name)
 {

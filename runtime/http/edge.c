@@ -197,6 +197,7 @@ AR_YIELDS void ar_edge_handle(struct ar_http *http)
 	call->language = ar_http_header(http, "accept-language");
 	request.origin = ar_http_header(http, "origin");
 	edge_client(&request);
+	call->client = request.client;
 	edge_trace(&request);
 	struct ar_log_context *before = ar_log_context_use(&request.log);
 

@@ -207,12 +207,15 @@ AR_YIELDS void edge_reply(struct edge_request *request)
 static void problem_headers(struct edge_request *request, int status)
 {
 	struct ar_str again = reply_header(&request->call, "retry-after");
+	struct ar_str size = reply_header(&request->call, "content-range"); /* how many there are */
 	struct ar_pool *pool = request->http->pool;
 	char methods[80];
 
 	request->call.reply.nheaders = 0;
 	edge_header(request, "content-language", ar_str(ar_language(request->call.language)));
 	edge_header(request, "cache-control", AR_STR("no-store"));
+	if (status == 416 && size.n > 0)
+		edge_header(request, "content-range", size);
 	if (status == 401)
 		edge_header(request, "www-authenticate", AR_STR("Bearer"));
 	if (status == 405) {

@@ -61,10 +61,16 @@ CREATE TABLE auth_keys (
 	name TEXT NOT NULL,
 	hash TEXT NOT NULL,
 	permissions TEXT NOT NULL,
+	-- whose key it is: it ends with the user, and never gives more than the user may
+	owner TEXT REFERENCES auth_users (id) ON DELETE CASCADE,
+	-- the key that made it: it ends with that one
+	parent TEXT REFERENCES auth_keys (id) ON DELETE CASCADE,
 	created_by TEXT NOT NULL,
 	created BIGINT NOT NULL,
 	expires BIGINT
 );
+CREATE INDEX auth_keys_owner ON auth_keys (owner);
+CREATE INDEX auth_keys_parent ON auth_keys (parent);
 
 CREATE TABLE auth_signing_keys (
 	kid TEXT PRIMARY KEY,

@@ -40,7 +40,7 @@ static int group_run(struct ar_pool *pool, const struct ar_json *group)
 	bool ours = jwk != NULL && ar_str_is(ar_json_text(jwk, "crv", AR_STR("")), "P-256");
 	int count = 0;
 
-	ar_json_each(t, ar_json_get(group, "tests")) {
+	ar_json_each (t, ar_json_get(group, "tests")) {
 		bool valid = ours && ar_str_is(ar_json_text(t, "result", AR_STR("")), "valid");
 		const struct ar_json *token = ar_json_get(t, "jws");
 		int got;
@@ -70,9 +70,10 @@ static void wycheproof(void **state AR_UNUSED)
 
 	if (corpora_path("wycheproof/json_web_signature_test.json", path, sizeof(path))) {
 		assert_int_equal(ar_json_parse(pool, read_file(pool, path), &limits, &file), 0);
-		ar_json_each(group, ar_json_get(file, "testGroups"))
+		ar_json_each (group, ar_json_get(file, "testGroups"))
 			count += group_run(pool, group);
-		assert_true(count >= 39); /* es256, SpecialCaseEs256 and a key kept for encryption */
+		assert_true(count >=
+			    39); /* es256, SpecialCaseEs256 and a key kept for encryption */
 	}
 	ar_pool_free(pool);
 }
@@ -106,7 +107,8 @@ static struct ar_str sign(struct ar_pool *pool, const struct jws_pair *pair, con
 	EVP_MD_CTX_free(ctx);
 	EVP_PKEY_free(pkey);
 	BIO_free(bio);
-	return ar_strf(pool, "%.*s.%.*s", AR_FMT(head), AR_FMT(ar_base64url(pool, raw, sizeof(raw))));
+	return ar_strf(pool, "%.*s.%.*s", AR_FMT(head),
+		       AR_FMT(ar_base64url(pool, raw, sizeof(raw))));
 }
 
 static int check(struct ar_pool *pool, const struct jws_pair *pair, struct ar_str token)
@@ -125,9 +127,15 @@ static int check(struct ar_pool *pool, const struct jws_pair *pair, struct ar_st
 static void own_vectors(void **state AR_UNUSED)
 {
 	static const char *const refused[] = {
-		"{\"alg\":\"none\"}", "{\"alg\":\"HS256\"}", "{\"alg\":\"es256\"}", "{}", "[]",
-		"{\"alg\":\"ES256\",\"crit\":[\"exp\"],\"exp\":1}", "{\"alg\":\"ES256\",\"jwk\":{}}",
-		"{\"alg\":\"ES256\",\"b64\":false}", "{\"alg\":[\"ES256\"]}",
+		"{\"alg\":\"none\"}",
+		"{\"alg\":\"HS256\"}",
+		"{\"alg\":\"es256\"}",
+		"{}",
+		"[]",
+		"{\"alg\":\"ES256\",\"crit\":[\"exp\"],\"exp\":1}",
+		"{\"alg\":\"ES256\",\"jwk\":{}}",
+		"{\"alg\":\"ES256\",\"b64\":false}",
+		"{\"alg\":[\"ES256\"]}",
 		"{\"alg\":\"ES256\",\"alg\":\"ES256\"}",
 	};
 	struct ar_pool *pool = ar_pool_new();
