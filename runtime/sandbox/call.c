@@ -441,6 +441,7 @@ static int call_result(struct sb_call *call, struct ar_pool *pool, struct ar_san
 		ret->logs = NULL;
 		ret->nlogs = 0;
 	}
+	ret->cpu_us = call->cpu_us;
 	return fail_limit(call, call->ended);
 }
 

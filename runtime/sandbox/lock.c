@@ -43,12 +43,17 @@ enum { NOBODY = 65534, STACK_SIZE = 16 << 20, CPU_LIFE_S = 120 };
 
 /* ---- the zygote ---- */
 
-/* Secrets come in environments: nothing of it stays in a process that runs tenants' code. */
+/* Secrets come in environments and arguments: nothing of them stays in a process that runs tenants'
+ * code. The arguments lie in one row, from the program's name to the first of the environment. */
 static void wipe_environment(void)
 {
+	char *name = program_invocation_name, *first = environ[0];
+
 	for (char **e = environ; *e != NULL; e++)
 		memset(*e, 0, strlen(*e));
 	environ[0] = NULL;
+	if (first != NULL && name < first && first - name < 4 << 20)
+		memset(name + strlen(name), 0, (size_t)(first - name) - strlen(name));
 }
 
 static bool write_file(const char *path, const char *text)

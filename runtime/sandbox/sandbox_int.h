@@ -54,6 +54,7 @@ struct sb_call {
 	const struct ar_err_def *ended; /* SB_ENDED otherwise */
 	struct ar_buf logs;             /* entries that came before the end */
 	int host_calls;
+	int64_t cpu_us; /* when it was killed for that */
 };
 
 struct sb_out { /* a frame that the socket did not take at once */

@@ -260,6 +260,7 @@ static void watch_running(struct sb_exec *exec, int64_t now)
 		exec->cpu_base_us = clock > (uint64_t)ran ? clock - (uint64_t)ran : 0;
 	}
 	if (clock - exec->cpu_base_us >= (uint64_t)call->limits.cpu_hard_ms * 1000) {
+		call->cpu_us = (int64_t)(clock - exec->cpu_base_us);
 		SB_COUNT(killed, 1);
 		sb_exec_kill(exec, AR_E_SANDBOX_CPU);
 	}

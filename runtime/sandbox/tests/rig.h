@@ -109,7 +109,13 @@ static inline void rig_run(void (*fn)(void *arg), void *arg)
 	rig_wait();
 }
 
-/* Inside of a fiber. */
+/* Inside of a job: until all that was begun has ended. */
+static inline void rig_wait_here(void)
+{
+	while (rig_open > 1)
+		ar_sleep(2);
+}
+
 static inline void rig_call_here(struct rig_call *c)
 {
 	c->r = ar_sandbox_call(c->pool, &c->run, &c->result);

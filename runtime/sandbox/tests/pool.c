@@ -1,0 +1,487 @@
+/*
+ * pool.c - executors come, grow, move on, die: the supervisor's side, with small limits.
+ */
+#include <pthread.h>
+#include <signal.h>
+
+#include "sandbox/tests/rig.h"
+
+static int sleeping(void *arg, struct ar_pool *pool, struct ar_str action, struct ar_json *input,
+		    struct ar_json **ret)
+{
+	int *calls = arg;
+
+	if (calls != NULL)
+		(*calls)++;
+	return ar_sleep(ar_json_number(input, "ms", 0));
+}
+
+static void prepare(struct rig_call *c, const char *tenant, const char *body)
+{
+	rig_prepare(c, tenant, "");
+	c->run.code.source = ar_strf(c->pool, "return function() %s end", body);
+	c->run.code.id = ar_sha256_hex(c->pool, c->run.code.source);
+	c->run.host = sleeping;
+}
+
+static struct ar_sandbox_stats stats(void)
+{
+	struct ar_sandbox_stats s;
+
+	ar_sandbox_stats(&s);
+	return s;
+}
+
+static void sleep_main(void *arg)
+{
+	ar_sleep(*(int64_t *)arg);
+}
+
+static void pause_for(int64_t ms)
+{
+	rig_run(sleep_main, &ms);
+}
+
+static void expect_one(const char *tenant)
+{
+	struct rig_call c;
+
+	prepare(&c, tenant, "return true");
+	rig_call(&c);
+	if (c.r != 0)
+		fail_msg("%s: %s", tenant, c.slug);
+	rig_free(&c);
+}
+
+/* The pids of the zygote's children, that is, of the executors. */
+static size_t executors(pid_t *pids, size_t max)
+{
+	char path[64], line[4096] = "";
+	int zygote = 0;
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &zygote), 1);
+	fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", zygote, zygote);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	if (fgets(line, sizeof(line), f) == NULL)
+		line[0] = '\0';
+	fclose(f);
+	for (char *save = NULL, *p = strtok_r(line, " ", &save); p != NULL && n < max;
+	     p = strtok_r(NULL, " ", &save))
+		pids[n++] = (pid_t)strtol(p, NULL, 10);
+	return n;
+}
+
+static void idle_ones_end(void **state)
+{
+	pid_t pids[16];
+
+	expect_one("idle");
+	assert_int_equal(stats().executors, 1);
+	assert_int_equal(executors(pids, 16), 1);
+	pause_for(900); /* idle_ms is 300 here */
+	assert_int_equal(stats().executors, 0);
+	assert_int_equal(executors(pids, 16), 0);
+	expect_one("idle");
+}
+
+static void one_tenant_keeps_its_process(void **state)
+{
+	uint64_t before;
+
+	expect_one("steady");
+	before = stats().spawned;
+	for (int i = 0; i < 100; i++)
+		expect_one("steady");
+	assert_int_equal(stats().spawned, before);
+}
+
+static void grow_main(void *arg)
+{
+	struct rig_call c[3];
+
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		prepare(&c[i], "growing", "for i = 1, 3e7 do end return true");
+		c[i].run.limits.cpu_soft_ms = 20000;
+		c[i].run.limits.cpu_hard_ms = 20000;
+		rig_begin(&c[i]);
+		ar_sleep(5); /* longer than a piece of work may run before others go elsewhere */
+	}
+	rig_wait_here();
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		assert_int_equal(c[i].r, 0);
+		rig_free(&c[i]);
+	}
+}
+
+static void busy_tenants_grow(void **state)
+{
+	uint64_t before = stats().spawned;
+
+	rig_run(grow_main, NULL);
+	assert_int_equal(stats().spawned - before, 2); /* executors_per_tenant is 2 here */
+}
+
+/* Three processes at most, eight tenants: the idle make room, nobody fails. */
+static void tenants_share_the_places(void **state)
+{
+	for (int round = 0; round < 3; round++) {
+		struct rig_call c[8];
+		char names[8][16];
+
+		for (size_t i = 0; i < AR_COUNT(c); i++) {
+			snprintf(names[i], sizeof(names[i]), "t%zu", i);
+			prepare(&c[i], names[i], "apprun.a.b{ms = 20} return true");
+			rig_begin(&c[i]);
+		}
+		rig_wait();
+		for (size_t i = 0; i < AR_COUNT(c); i++) {
+			if (c[i].r != 0)
+				fail_msg("%s: %s", names[i], c[i].slug);
+			rig_free(&c[i]);
+		}
+		assert_true(stats().executors <= 3);
+	}
+}
+
+static bool over;
+
+static void hog_main(void *arg)
+{
+	while (!over) {
+		struct rig_call c;
+
+		prepare(&c, arg, "apprun.a.b{ms = 5} return true");
+		rig_call_here(&c);
+		assert_int_equal(c.r, 0);
+		rig_free(&c);
+	}
+}
+
+static void among_hogs(void *arg)
+{
+	static const char *const hogs[] = { "hog1", "hog1", "hog2", "hog2", "hog3", "hog3" };
+	static const char *const late[] = { "late", "later", "latest" };
+	struct ar_fiber *fibers[AR_COUNT(hogs)];
+
+	over = false;
+	for (size_t i = 0; i < AR_COUNT(hogs); i++) {
+		fibers[i] = ar_go("hog", hog_main, (void *)(uintptr_t)hogs[i], AR_NO_DEADLINE);
+		ar_fiber_hold(fibers[i]);
+	}
+	ar_sleep(200);
+	for (size_t i = 0; i < AR_COUNT(late); i++) {
+		struct rig_call c;
+
+		prepare(&c, late[i], "return true");
+		c.run.limits.wall_ms = 5000;
+		rig_call_here(&c);
+		if (c.r != 0)
+			fail_msg("%s: %s", late[i], c.slug);
+		rig_free(&c);
+	}
+	over = true;
+	for (size_t i = 0; i < AR_COUNT(hogs); i++) {
+		ar_join(fibers[i]);
+		ar_fiber_drop(fibers[i]);
+	}
+}
+
+/* Tenants that are never idle give way in turn. */
+static void busy_tenants_give_way(void **state)
+{
+	rig_run(among_hogs, NULL);
+}
+
+static void a_full_queue_refuses(void **state)
+{
+	enum { CALLS = 120 };
+	static struct rig_call c[CALLS];
+	int served = 0, busy = 0;
+
+	for (int i = 0; i < CALLS; i++) {
+		prepare(&c[i], "crowd", "apprun.a.b{ms = 50} return true");
+		rig_begin(&c[i]);
+	}
+	rig_wait();
+	for (int i = 0; i < CALLS; i++) {
+		served += c[i].r == 0;
+		busy += strcmp(c[i].slug, "sandbox/busy") == 0;
+		rig_free(&c[i]);
+	}
+	assert_int_equal(served + busy, CALLS);
+	assert_true(busy > 0 && served >= 20); /* queue_max is 20 here */
+}
+
+static void no_place_main(void *arg)
+{
+	struct rig_call c[40];
+
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		prepare(&c[i], "slow", "apprun.a.b{ms = 700} return true");
+		c[i].run.limits.wall_ms = i < 32 ? 5000 : 100;
+		rig_begin(&c[i]);
+		if (i % 16 == 15)
+			ar_sleep(100); /* so that each of its two processes gets its sixteen */
+	}
+	rig_wait_here();
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		assert_string_equal(c[i].slug, i < 32 ? "" : "sandbox/busy");
+		rig_free(&c[i]);
+	}
+}
+
+static void a_call_that_finds_no_place_in_time_is_busy(void **state)
+{
+	rig_run(no_place_main, NULL);
+}
+
+static void kill_main(void *arg)
+{
+	pid_t pids[16];
+	size_t n;
+
+	ar_sleep(*(int64_t *)arg);
+	n = executors(pids, 16);
+	for (size_t i = 0; i < n; i++)
+		kill(pids[i], SIGKILL);
+	rig_end_one();
+}
+
+/* kill -9 from outside: what waits inside fails, what had not begun runs elsewhere. */
+static void a_killed_executor_is_replaced(void **state)
+{
+	struct rig_call waiting, quick[20];
+	int64_t after = 100;
+	int calls = 0;
+
+	prepare(&waiting, "struck", "apprun.a.b{ms = 400} return true");
+	waiting.run.host_arg = &calls;
+	rig_begin(&waiting);
+	rig_open++;
+	ar_go("kill", kill_main, &after, AR_NO_DEADLINE);
+	rig_wait();
+	assert_string_equal(waiting.slug, "sandbox/killed");
+	assert_int_equal(calls, 1);
+	rig_free(&waiting);
+	expect_one("struck");
+
+	after = 0;
+	for (size_t i = 0; i < AR_COUNT(quick); i++) {
+		prepare(&quick[i], "struck", "for i = 1, 1e5 do end return true");
+		rig_begin(&quick[i]);
+	}
+	rig_open++;
+	ar_go("kill", kill_main, &after, AR_NO_DEADLINE);
+	rig_wait();
+	for (size_t i = 0; i < AR_COUNT(quick); i++) {
+		/* the one that ran when the blow fell may be lost, and it alone */
+		assert_true(quick[i].r == 0 || strcmp(quick[i].slug, "sandbox/killed") == 0);
+		calls += quick[i].r != 0;
+		rig_free(&quick[i]);
+	}
+	assert_in_range(calls, 1, 3);
+}
+
+static void a_forgotten_tenant_has_no_process(void **state)
+{
+	expect_one("gone");
+	assert_true(stats().executors >= 1);
+	ar_sandbox_forget(AR_STR("gone"));
+	ar_sandbox_forget(AR_STR("never-was"));
+	pause_for(20);
+	expect_one("gone");
+}
+
+static void memory_is_shared_out(void **state)
+{
+	struct rig_call c[6];
+
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		prepare(&c[i], "large",
+			"local t = {} for i = 1, 4e6 do t[i] = i end apprun.a.b{ms = 50} return "
+			"#t");
+		c[i].run.limits.memory = 256 << 20;
+		c[i].run.limits.cpu_soft_ms = 5000;
+		c[i].run.limits.cpu_hard_ms = 9000;
+		rig_begin(&c[i]);
+	}
+	rig_wait();
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		if (c[i].r != 0)
+			fail_msg("%s", c[i].slug);
+		assert_string_equal(rig_output(&c[i]), "4000000");
+		rig_free(&c[i]);
+	}
+}
+
+/* More sources than an executor keeps, again and again. */
+static void sources_are_dropped_and_sent_again(void **state)
+{
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 300; i++) {
+			struct rig_call c;
+			char body[64], want[16];
+
+			snprintf(body, sizeof(body), "return %d", i);
+			snprintf(want, sizeof(want), "%d", i);
+			prepare(&c, "many", body);
+			rig_call(&c);
+			assert_string_equal(rig_output(&c), want);
+			rig_free(&c);
+		}
+	}
+	for (int i = 0; i < 24; i++) { /* and more bytes than it keeps */
+		struct rig_call c;
+		char want[16];
+		struct ar_buf *buf;
+
+		prepare(&c, "many", "");
+		buf = ar_buf_new(c.pool, 1 << 20);
+		ar_buf_printf(buf, "return function() return %d end --", i % 12);
+		while (buf->n < 900000)
+			ar_buf_z(buf, "................................");
+		c.run.code.source = ar_buf_view(buf);
+		c.run.code.id = ar_strf(c.pool, "large-%d", i % 12);
+		rig_call(&c);
+		snprintf(want, sizeof(want), "%d", i % 12);
+		assert_string_equal(rig_output(&c), want);
+		rig_free(&c);
+	}
+}
+
+/* ---- several loops ---- */
+
+static void other_main(void *arg)
+{
+	int *bad = arg;
+
+	for (int i = 0; i < 200; i++) {
+		struct rig_call c;
+
+		prepare(&c, "shared", "return apprun.a.b{ms = 0}");
+		c.r = ar_sandbox_call(c.pool, &c.run, &c.result);
+		*bad += c.r != 0;
+		ar_err_clear();
+		rig_free(&c);
+	}
+	ar_sandbox_detach();
+	ar_loop_stop(ar_loop());
+}
+
+static void *other_loop(void *arg)
+{
+	int *bad = arg;
+
+	ar_loop_new();
+	ar_sandbox_attach();
+	ar_go("other", other_main, bad, AR_NO_DEADLINE);
+	ar_loop_run(ar_loop());
+	ar_loop_free(ar_loop());
+	return NULL;
+}
+
+static void loops_do_not_meet(void **state)
+{
+	pthread_t threads[2];
+	int bad[2] = { 0 };
+
+	for (size_t i = 0; i < AR_COUNT(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, other_loop, &bad[i]), 0);
+	for (int i = 0; i < 50; i++)
+		expect_one("shared");
+	for (size_t i = 0; i < AR_COUNT(threads); i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(bad[0] + bad[1], 0);
+}
+
+/* ---- ends ---- */
+
+static void detach_main(void *arg)
+{
+	ar_sleep(100);
+	ar_sandbox_detach();
+	rig_end_one();
+}
+
+static void detaching_ends_what_runs(void **state)
+{
+	struct rig_call c[4];
+
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		prepare(&c[i], i < 2 ? "a" : "b", "apprun.a.b{ms = 500} return true");
+		rig_begin(&c[i]);
+	}
+	rig_open++;
+	ar_go("detach", detach_main, NULL, AR_NO_DEADLINE);
+	rig_wait();
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		assert_string_equal(c[i].slug, "sandbox/killed");
+		rig_free(&c[i]);
+	}
+	assert_int_equal(stats().executors, 0);
+	assert_int_equal(stats().running, 0);
+	assert_int_equal(stats().queued, 0);
+	ar_sandbox_attach();
+	expect_one("a");
+}
+
+/* Without a zygote nothing can be started, and it is said. */
+static void a_lost_zygote_is_told(void **state)
+{
+	char path[64];
+	int zygote = 0;
+	struct rig_call c;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
+	f = fopen(path, "r");
+	assert_int_equal(fscanf(f, "%d", &zygote), 1);
+	fclose(f);
+	kill(zygote, SIGKILL);
+	pause_for(100);
+	prepare(&c, "orphan", "return true");
+	rig_call(&c);
+	assert_string_equal(c.slug, "sandbox/full");
+	rig_free(&c);
+	assert_int_equal(stats().executors, 0);
+}
+
+static int start(void **state)
+{
+	static const struct ar_sandbox_options options = { .executors_max = 9,
+							   .loops = 3,
+							   .executors_per_tenant = 2,
+							   .queue_max = 20,
+							   .idle_ms = 300 };
+
+	return rig_start_with(&options);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(idle_ones_end),
+		cmocka_unit_test(one_tenant_keeps_its_process),
+		cmocka_unit_test(busy_tenants_grow),
+		cmocka_unit_test(tenants_share_the_places),
+		cmocka_unit_test(busy_tenants_give_way),
+		cmocka_unit_test(a_full_queue_refuses),
+		cmocka_unit_test(a_call_that_finds_no_place_in_time_is_busy),
+		cmocka_unit_test(a_killed_executor_is_replaced),
+		cmocka_unit_test(a_forgotten_tenant_has_no_process),
+		cmocka_unit_test(memory_is_shared_out),
+		cmocka_unit_test(sources_are_dropped_and_sent_again),
+		cmocka_unit_test(loops_do_not_meet),
+		cmocka_unit_test(detaching_ends_what_runs),
+		cmocka_unit_test(a_lost_zygote_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, start, rig_end);
+}
