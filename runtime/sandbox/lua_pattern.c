@@ -216,7 +216,9 @@ static const char *match_back(struct match *m, const char *s, int digit)
 
 	if (i < 0 || i >= m->level || m->cap[i].n == MATCH_OPEN)
 		luaL_error(m->L, "invalid capture index %%%d", i + 1);
-	n = m->cap[i].n == MATCH_POSITION ? 0 : (size_t)m->cap[i].n;
+	if (m->cap[i].n == MATCH_POSITION) /* as in stock Lua: it has no text to match */
+		return NULL;
+	n = (size_t)m->cap[i].n;
 	if ((size_t)(m->end - s) < n || memcmp(m->cap[i].at, s, n) != 0)
 		return NULL;
 	for (size_t cost = n / 256; cost > 0; cost--)

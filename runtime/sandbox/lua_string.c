@@ -192,6 +192,10 @@ static void add_quoted(lua_State *L, struct text *t, int arg)
 			sb_text_add(t, number, strlen(number));
 			return;
 		}
+		if (lua_isinteger(L, arg) && lua_tointeger(L, arg) == LUA_MININTEGER) {
+			sb_text_add(t, "0x8000000000000000", 18); /* its decimal form is a float */
+			return;
+		}
 		s = luaL_tolstring(L, arg, &n);
 		sb_text_add(t, s, n);
 		lua_pop(L, 1);
