@@ -23,6 +23,7 @@
 #include "client/client.h"
 #include "config/config.h"
 #include "folder.h"
+#include "console-api/page.h"
 #include "http/edge.h"
 #include "modules.h"
 #include "observe/observe.h"
@@ -207,6 +208,7 @@ static int edge_start(const struct serve_options *options)
 	if (platform_token(&edge.platform_token) != 0)
 		return -1;
 	ar_edge_init(&edge);
+	ar_edge_set_page(console_page);
 	ar_metrics_collect(collect, NULL);
 	ar_server_set_refuse(ar_edge_refuse);
 	return 0;
