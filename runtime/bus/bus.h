@@ -78,7 +78,8 @@ struct ar_subscription {
 /* Inside the scope's unit of work; starts at the events that commit after it. Replaces by name.
  * AR_E_INVALID, or AR_E_EXPR_* for the condition. */
 AR_YIELDS int ar_subscribe(struct ar_scope *scope, const struct ar_subscription *subscription);
-AR_YIELDS int ar_unsubscribe(struct ar_scope *scope, struct ar_str name); /* and its deliveries */
+/* With its deliveries. 0 too when there is none of the name. */
+AR_YIELDS int ar_unsubscribe(struct ar_scope *scope, struct ar_str name);
 
 /* ---- timers ---- */
 

@@ -155,14 +155,14 @@ int ar_unsubscribe(struct ar_scope *scope, struct ar_str name)
 	struct ar_rows rows;
 	int64_t id;
 
-	if (version_move(scope) != 0)
-		return -1;
 	if (ar_query(scope, &rows, "SELECT id FROM bus_subscription WHERE name = ? AND builtin = 0",
 		     AR_ARGS(AR_J_STR(name))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))
-		return ar_fail(AR_E_NOT_FOUND, "what", "subscription");
+		return 0;
 	id = ar_col_int(&rows, 0);
+	if (version_move(scope) != 0)
+		return -1;
 	if (ar_exec(scope, "DELETE FROM bus_delivery WHERE subscription = ?", AR_ARGS(AR_J_INT(id)),
 		    NULL) != 0)
 		return -1;
