@@ -171,7 +171,7 @@ TEST(a_server_that_restarts)
 
 /* ---- commits whose answer never comes: a proxy that cuts the line ---- */
 
-enum cut { CUT_NOTHING, CUT_BEFORE_COMMIT, CUT_AFTER_COMMIT };
+enum cut { CUT_NOTHING, CUT_NEXT, CUT_BEFORE_COMMIT, CUT_AFTER_COMMIT };
 static _Atomic enum cut cut;
 static _Atomic int cuts;
 static int proxy_fd;
@@ -189,12 +189,9 @@ static bool pass(int from, int to, bool from_client)
 
 	if (n <= 0)
 		return false;
-	if (now == CUT_BEFORE_COMMIT && from_client && has(bytes, (size_t)n, "COMMIT")) {
-		cut = CUT_NOTHING;
-		cuts++;
-		return false;
-	}
-	if (now == CUT_AFTER_COMMIT && !from_client && has(bytes, (size_t)n, "COMMIT")) {
+	if ((now == CUT_NEXT && from_client) ||
+	    (now == CUT_BEFORE_COMMIT && from_client && has(bytes, (size_t)n, "COMMIT")) ||
+	    (now == CUT_AFTER_COMMIT && !from_client && has(bytes, (size_t)n, "COMMIT"))) {
 		cut = CUT_NOTHING;
 		cuts++;
 		return false;
@@ -295,6 +292,35 @@ TEST(the_fate_of_a_commit_is_found_out)
 		}
 		CHECK(cuts == i + 1);
 		CHECK(rig_count(db, "SELECT sum(n) FROM t") == sum);
+	}
+	ar_db_release(db);
+}
+
+TEST(work_moves_from_a_line_that_is_cut)
+{
+	struct ar_db *db = rig_db(&rig, "cut");
+	struct ar_scope scope;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	rig_fibers(8, warm_up, db);
+	cuts = 0;
+	for (int i = 0; i < 4; i++) {
+		cut = CUT_NEXT;
+		CHECK(rig_count(db, "SELECT count(*) FROM t") == i);
+		CHECK(cuts == 4 * i + 1);
+		cut = CUT_NEXT;
+		rig_exec(db, "INSERT INTO t (n) VALUES (1)");
+		CHECK(cuts == 4 * i + 2);
+		rig_fibers(8, warm_up, db);
+		ar_scope_init(&scope, db, pool);
+		cut = CUT_NEXT;
+		CHECK(ar_exec_long(&scope, "CREATE TABLE IF NOT EXISTS u (n BIGINT)") == 0);
+		CHECK(cuts == 4 * i + 3);
+		cut = CUT_NEXT; /* in the middle of a unit there is nowhere to go */
+		CHECK_FAILS(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL),
+			    AR_E_BUSY);
+		CHECK(cuts == 4 * i + 4);
+		ar_rollback(&scope);
 	}
 	ar_db_release(db);
 }
@@ -445,13 +471,12 @@ TEST(a_result_that_is_too_large_is_refused)
 
 	ar_scope_init(&scope, db, pool);
 	CHECK_FAILS(ar_query(&scope, &rows,
-			     "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)",
-			     AR_NO_ARGS),
+			     "SELECT repeat('x', 1000000) FROM generate_series(1, 90)", AR_NO_ARGS),
 		    AR_E_TOO_LARGE);
 	CHECK(rig_count(db, "SELECT 1") == 1);
-	CHECK(ar_query(&scope, &rows, "SELECT repeat('x', 1000000) FROM generate_series(1, 20)",
+	CHECK(ar_query(&scope, &rows, "SELECT repeat('x', 1000000) FROM generate_series(1, 55)",
 		       AR_NO_ARGS) == 0);
-	CHECK(rows.count == 20);
+	CHECK(rows.count == 55);
 	ar_db_release(db);
 }
 
@@ -638,6 +663,8 @@ int main(void)
 		cmocka_unit_test(ended_sessions_are_not_noticed),
 		cmocka_unit_test(a_unit_whose_session_ends_is_lost),
 		cmocka_unit_test_setup_teardown(the_fate_of_a_commit_is_found_out, proxy_start,
+						proxy_stop),
+		cmocka_unit_test_setup_teardown(work_moves_from_a_line_that_is_cut, proxy_start,
 						proxy_stop),
 		cmocka_unit_test(tenants_share_connections_and_nothing_else),
 		cmocka_unit_test(a_plan_that_is_stale_is_made_anew),

@@ -12,15 +12,17 @@
 #include "store/postgres/postgres_int.h"
 
 #include <assert.h>
-#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#define PREPARED_MAX   400
-#define GIVE_UP_MS     2000 /* for a cancelled statement to end */
-#define CONNECT_WAIT_S "10"
+#define PREPARED_MAX    400
+#define GIVE_UP_MS      2000 /* for a cancelled statement to end */
+#define CONNECT_WAIT_S  "10"
+#define READS_UNCOUNTED 8
+#define READ_LEAST      8192 /* the room that libpq makes for one */
 
 /* The session is read-only outside of units, so that a read cannot write by mistake; a commit is
  * on disk when it is acknowledged, unless the server is set to wait for more than that. */
@@ -132,13 +134,13 @@ bool pg_conn_alive(struct conn *conn)
 static struct ar_str prepared_key(struct ar_pool *pool, const char *schema,
 				  const struct ar_stmt *stmt)
 {
-	size_t n = strlen(schema), m = strlen(stmt->sql);
-	char *key = ar_alloc(pool, n + m + 2);
+	struct ar_str space = ar_str(schema), text = ar_str(stmt->sql);
+	char *key = ar_alloc(pool, space.n + text.n + 2);
 
-	memcpy(key, schema, n);
-	key[n] = stmt->lock ? '!' : ' ';
-	memcpy(key + n + 1, stmt->sql, m + 1);
-	return ar_str_n(key, n + m + 1);
+	memcpy(key, space.p, space.n);
+	key[space.n] = stmt->lock ? '!' : ' ';
+	memcpy(key + space.n + 1, text.p, text.n);
+	return ar_str_n(key, space.n + text.n + 1);
 }
 
 void pg_conn_forget(struct conn *conn, const char *schema, const struct ar_stmt *stmt)
@@ -310,13 +312,26 @@ static AR_YIELDS int batch_wait(struct batch *batch, int what)
 	return 0;
 }
 
-/* Bounds what a result may make libpq hold: what has come so far, about. */
+/*
+ * Bounds what a result may make libpq hold, which keeps it whole: by what the connection has
+ * received, as the kernel counts it; for a Unix socket by the least that a read takes. The first
+ * reads are not worth the question.
+ */
 static int batch_bounded(struct batch *batch)
 {
-	int available = 0;
+	struct tcp_info info = { 0 };
+	socklen_t n = sizeof(info);
 
-	if (ioctl(batch->conn->fd, FIONREAD, &available) == 0 && available > 0)
-		batch->bytes += (size_t)available;
+	if (++batch->reads <= READS_UNCOUNTED)
+		return 0;
+	if (getsockopt(batch->conn->fd, IPPROTO_TCP, TCP_INFO, &info, &n) != 0 ||
+	    info.tcpi_bytes_received == 0) {
+		batch->bytes += READ_LEAST;
+	} else {
+		if (batch->received == 0)
+			batch->received = info.tcpi_bytes_received;
+		batch->bytes = info.tcpi_bytes_received - batch->received;
+	}
 	return batch->bytes > AR_ROWS_BYTES_MAX ? conn_lost(batch->conn) : 0;
 }
 

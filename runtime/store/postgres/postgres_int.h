@@ -81,10 +81,12 @@ struct batch {
 	const struct plan *preparing;
 	PGresult *result; /* of the main statement, or of the last command */
 	PGresult *xid;
-	PGresult *error; /* the first one */
-	size_t bytes;    /* read, about */
-	bool unsent;     /* something could not be queued */
-	bool given_up;   /* the fiber was cancelled; the statement was asked to stop */
+	PGresult *error;   /* the first one */
+	size_t bytes;      /* of answers, about; 0 while they are few */
+	uint64_t received; /* by the connection, when counting began */
+	unsigned reads;
+	bool unsent;   /* something could not be queued */
+	bool given_up; /* the fiber was cancelled; the statement was asked to stop */
 };
 void pg_batch_begin(struct batch *batch, struct conn *conn);
 void pg_batch_end(struct batch *batch); /* frees results */
