@@ -31,7 +31,8 @@ static struct ar_json rule_of(const struct ar_json *rules, size_t i)
 
 AR_YIELDS static int bucket_reply(struct ar_call *call, struct ar_str name, int status)
 {
-	static const char *const numbers[] = { "maxSize", "maxObjects", "maxBytes", "objects", "bytes" };
+	static const char *const numbers[] = { "maxSize", "maxObjects", "maxBytes", "objects",
+					       "bytes" };
 	struct ar_rows rows;
 	struct ar_jw *w;
 
@@ -103,13 +104,13 @@ AR_YIELDS int storage_bucket_create(struct ar_call *call)
 		    "INSERT INTO storage_buckets (name, owner, read_rule, write_rule, delete_rule, "
 		    "list_rule, max_size, max_objects, max_bytes, types, objects, bytes, created, "
 		    "updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)",
-		    AR_ARGS(AR_J_STR(name), AR_J_STR(user.n > 0 ? user : call->who->id),
-			    rule_of(rules, RULE_READ), rule_of(rules, RULE_WRITE),
-			    rule_of(rules, RULE_DELETE), rule_of(rules, RULE_LIST),
-			    AR_J_INT(ar_in_int(call, "maxSize", 0)),
+		    AR_ARGS(AR_J_STR(name), AR_J_STR(user), rule_of(rules, RULE_READ),
+			    rule_of(rules, RULE_WRITE), rule_of(rules, RULE_DELETE),
+			    rule_of(rules, RULE_LIST), AR_J_INT(ar_in_int(call, "maxSize", 0)),
 			    AR_J_INT(ar_in_int(call, "maxObjects", 0)),
 			    AR_J_INT(ar_in_int(call, "maxBytes", 0)),
-			    AR_J_STR(ar_json_print(call->pool, types)), AR_J_INT(now), AR_J_INT(now)),
+			    AR_J_STR(ar_json_print(call->pool, types)), AR_J_INT(now),
+			    AR_J_INT(now)),
 		    NULL) != 0)
 		return ar_err_is(AR_E_UNIQUE) ? ar_fail_over(STORAGE_E_BUCKET_EXISTS) : -1;
 	if (bucket_event(call, "storage.bucket.created", name) != 0)
@@ -153,7 +154,8 @@ AR_YIELDS static int number_update(struct ar_call *call, struct ar_str name, con
 }
 
 /* `rules` replaces those it names; null closes one. */
-AR_YIELDS static int rules_update(struct ar_call *call, struct ar_str name, const struct ar_json *rules)
+AR_YIELDS static int rules_update(struct ar_call *call, struct ar_str name,
+				  const struct ar_json *rules)
 {
 	static const char *const sql[RULES] = {
 		"UPDATE storage_buckets SET read_rule = ? WHERE name = ?",
@@ -164,7 +166,8 @@ AR_YIELDS static int rules_update(struct ar_call *call, struct ar_str name, cons
 
 	for (size_t i = 0; rules != NULL && i < RULES; i++)
 		if (ar_json_get(rules, rule_names[i]) != NULL &&
-		    ar_exec(&call->scope, sql[i], AR_ARGS(rule_of(rules, i), AR_J_STR(name)), NULL) != 0)
+		    ar_exec(&call->scope, sql[i], AR_ARGS(rule_of(rules, i), AR_J_STR(name)),
+			    NULL) != 0)
 			return -1;
 	return 0;
 }
@@ -190,7 +193,7 @@ AR_YIELDS int storage_bucket_update(struct ar_call *call)
 			  "UPDATE storage_buckets SET max_bytes = ? WHERE name = ?") != 0 ||
 	    number_update(call, name, "types",
 			  "UPDATE storage_buckets SET types = ? WHERE name = ?") != 0 ||
-	    storage_changes(call) != 0)
+	    storage_changes(call) != 0 || bucket_event(call, "storage.bucket.updated", name) != 0)
 		return -1;
 	return bucket_reply(call, name, 0);
 }

@@ -3,8 +3,6 @@
  */
 #include "storage/storage_int.h"
 
-#include "config/config.h"
-
 const struct ar_err_def STORAGE_E_BUCKET_EXISTS[1] = { { "storage/bucket-exists", 409 } };
 const struct ar_err_def STORAGE_E_NOT_EMPTY[1] = { { "storage/not-empty", 409 } };
 const struct ar_err_def STORAGE_E_TOO_LARGE[1] = { { "storage/too-large", 413 } };
@@ -28,11 +26,11 @@ static const struct ar_err_def *const errors[] = {
 		AR_FIELD_FREE("maxObjects", AR_F_INT, .min = 0, .max = INT32_MAX),                 \
 		AR_FIELD_FREE("maxBytes", AR_F_INT, .min = 0, .max = STORAGE_SIZE_MAX)
 #define TYPES(...)                                                                                 \
-	AR_FIELD_FREE("types", AR_F_ARRAY, .max = 50,                                              \
-		      .items = AR_ITEM(AR_F_TEXT, .max = 100,                                      \
-				       .pattern = "[a-z0-9.+-]+/[a-z0-9.+*-]+"),                   \
-		      .help = "content types that are taken: image/png, image/*; none: all",       \
-		      __VA_ARGS__)
+	AR_FIELD_FREE(                                                                             \
+		"types", AR_F_ARRAY, .max = 50,                                                    \
+		.items = AR_ITEM(AR_F_TEXT, .max = 100, .pattern = "[a-z0-9.+-]+/[a-z0-9.+*-]+"),  \
+		.help = "content types that are taken: image/png, image/*; none: all",             \
+		__VA_ARGS__)
 
 /* Control characters and "..", "." parts make trouble in every tool downstream. */
 static const char *key_rule(const struct ar_field *field, const struct ar_json *value)
@@ -58,7 +56,8 @@ static const struct ar_field rules_fields[] = {
 
 static const struct ar_field create_in[] = {
 	BUCKET_ROW(.help = "not given: user-ID of userId"),
-	AR_FIELD_FREE("userId", AR_F_ID, .help = "who owns it"),
+	AR_FIELD_FREE("userId", AR_F_ID,
+		      .help = "the user who owns it, and may do everything in it"),
 	RULES_ROW,
 	LIMITS,
 	TYPES(.otherwise = "[]"),
@@ -84,24 +83,36 @@ static const struct ar_field bucket_out[] = {
 #define IF_MATCH      AR_FIELD_FREE("ifMatch", AR_F_TEXT, .max = 1000)
 #define IF_NONE_MATCH AR_FIELD_FREE("ifNoneMatch", AR_F_TEXT, .max = 1000)
 static const struct ar_field put_in[] = {
-	BUCKET_ROW(.required = true), KEY,
-	AR_FIELD_FREE("type", AR_F_TEXT, .max = 200, .help = "REST: the Content-Type"), IF_MATCH,
-	IF_NONE_MATCH, { 0 },
+	BUCKET_ROW(.required = true),
+	KEY,
+	AR_FIELD_FREE("type", AR_F_TEXT, .max = 200, .help = "REST: the Content-Type"),
+	IF_MATCH,
+	IF_NONE_MATCH,
+	{ 0 },
 };
 static const struct ar_field get_in[] = {
-	BUCKET_ROW(.required = true), KEY, IF_NONE_MATCH, { 0 },
+	BUCKET_ROW(.required = true), KEY, IF_MATCH, IF_NONE_MATCH, { 0 },
 };
 static const struct ar_field delete_in[] = {
-	BUCKET_ROW(.required = true), KEY, IF_MATCH, { 0 },
+	BUCKET_ROW(.required = true),
+	KEY,
+	IF_MATCH,
+	{ 0 },
 };
 static const struct ar_field list_in[] = {
-	BUCKET_ROW(.required = true), AR_FIELD_FREE("prefix", AR_F_TEXT, .max = 1024), { 0 },
+	BUCKET_ROW(.required = true),
+	AR_FIELD_FREE("prefix", AR_F_TEXT, .max = 1024),
+	{ 0 },
 };
 static const struct ar_field object_out[] = {
-	AR_FIELD_FREE("bucket", AR_F_TEXT),  AR_FIELD_FREE("key", AR_F_TEXT),
-	AR_FIELD_FREE("type", AR_F_TEXT),    AR_FIELD_FREE("size", AR_F_INT),
-	AR_FIELD_FREE("sha256", AR_F_TEXT),  AR_FIELD_FREE("owner", AR_F_TEXT),
-	AR_FIELD_FREE("created", AR_F_TIME), AR_FIELD_FREE("updated", AR_F_TIME),
+	AR_FIELD_FREE("bucket", AR_F_TEXT),
+	AR_FIELD_FREE("key", AR_F_TEXT),
+	AR_FIELD_FREE("type", AR_F_TEXT),
+	AR_FIELD_FREE("size", AR_F_INT),
+	AR_FIELD_FREE("sha256", AR_F_TEXT),
+	AR_FIELD_FREE("owner", AR_F_TEXT),
+	AR_FIELD_FREE("created", AR_F_TIME),
+	AR_FIELD_FREE("updated", AR_F_TIME),
 	{ 0 },
 };
 static const struct ar_field sweep_out[] = { AR_FIELD_FREE("deleted", AR_F_INT), { 0 } };
@@ -138,17 +149,21 @@ static const struct ar_action actions[] = {
 	  .in = delete_in, .run = storage_object_delete, .flags = AR_A_WRITE,
 	  .help = "Delete an object" },
 	{ "storage.sweep", "POST /storage/sweep", WRITE_BUCKETS, .out = sweep_out,
-	  .run = storage_sweep, .deadline_ms = 600000,
+	  .run = storage_sweep, .flags = AR_A_OUTSIDE, .deadline_ms = 600000,
 	  .help = "Delete bytes that a crash left behind" },
 	{ 0 },
 };
 
+static const char *const permissions[] = {
+	STORAGE_READ,  "Read and list the objects of every bucket",
+	STORAGE_WRITE, "Put and delete the objects of every bucket",
+	NULL,
+};
+
 static int start(void)
 {
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
-
 	ar_tenant_slot_register(&storage_slot);
-	return ar_blob_init(ar_strf(pool, "%s/blobs", ar_config_strz("data")));
+	return 0;
 }
 
 extern const struct ar_migration storage_migrations[];
@@ -158,5 +173,6 @@ const struct ar_module storage_module = {
 	.actions = actions,
 	.migrations = storage_migrations,
 	.errors = errors,
+	.permissions = permissions,
 	.start = start,
 };

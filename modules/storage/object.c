@@ -49,8 +49,11 @@ static void object_write(struct ar_jw *w, struct ar_str bucket, const struct sto
 	const struct {
 		const char *key;
 		struct ar_str value;
-	} texts[] = { { "bucket", bucket },       { "key", object->key },   { "type", object->type },
-		      { "sha256", object->sha256 }, { "owner", object->owner } };
+	} texts[] = { { "bucket", bucket },
+		      { "key", object->key },
+		      { "type", object->type },
+		      { "sha256", object->sha256 },
+		      { "owner", object->owner } };
 
 	ar_jw_object(w);
 	for (size_t i = 0; i < AR_COUNT(texts); i++) {
@@ -68,12 +71,15 @@ static void object_write(struct ar_jw *w, struct ar_str bucket, const struct sto
 
 /* ---- put ---- */
 
-static bool type_taken(const struct ar_json *types, struct ar_str type)
+static bool type_taken(const struct ar_json *types, struct ar_str full)
 {
+	struct ar_str type = ar_str_trim(ar_str_cut(&full, ';')); /* without "; charset=..." */
+
 	if (types->count == 0)
 		return true;
-	ar_json_each(t, types) {
-		struct ar_str branch = ar_str_sub(t->s, 0, t->s.n - 1); /* "image/" of "image/..." */
+	ar_json_each (t, types) {
+		struct ar_str branch =
+			ar_str_sub(t->s, 0, t->s.n - 1); /* "image/" of "image/..." */
 
 		if (ar_str_caseeq(t->s, type) ||
 		    (ar_str_ends(t->s, AR_STR("/*")) &&
@@ -111,18 +117,31 @@ static int put_check(struct ar_call *call, const struct storage_bucket *bucket,
 	return storage_may(call, bucket, RULE_WRITE, object);
 }
 
-/* The bucket's row is held from here: its counts are what the limits are about. */
+/* The bucket's row is held from here: two puts of one new key meet, and its counts are what the limits
+ * are about. */
+AR_YIELDS static int bucket_lock(struct ar_call *call, const struct storage_bucket *bucket)
+{
+	struct ar_rows rows;
+
+	if (ar_query_lock(&call->scope, &rows, "SELECT name FROM storage_buckets WHERE name = ?",
+			  AR_ARGS(AR_J_STR(bucket->name))) != 0)
+		return -1;
+	return rows.count > 0 ? 0 : ar_fail(AR_E_NOT_FOUND, "what", "bucket");
+}
+
+/* What grows must stay inside of the limits; what shrinks may always. */
 AR_YIELDS static int counts_add(struct ar_call *call, const struct storage_bucket *bucket,
 				int64_t objects, int64_t bytes)
 {
 	int64_t changed = 0;
 
 	if (ar_exec(&call->scope,
-		    "UPDATE storage_buckets SET objects = objects + ?, bytes = bytes + ? WHERE name = ? "
-		    "AND (max_objects = 0 OR objects + ? <= max_objects) "
-		    "AND (max_bytes = 0 OR bytes + ? <= max_bytes)",
+		    "UPDATE storage_buckets SET objects = objects + ?, bytes = bytes + ? WHERE "
+		    "name = ? "
+		    "AND (? <= 0 OR max_objects = 0 OR objects + ? <= max_objects) "
+		    "AND (? <= 0 OR max_bytes = 0 OR bytes + ? <= max_bytes)",
 		    AR_ARGS(AR_J_INT(objects), AR_J_INT(bytes), AR_J_STR(bucket->name),
-			    AR_J_INT(objects), AR_J_INT(bytes)),
+			    AR_J_INT(objects), AR_J_INT(objects), AR_J_INT(bytes), AR_J_INT(bytes)),
 		    &changed) != 0)
 		return -1;
 	return changed > 0 ? 0 : ar_fail(STORAGE_E_FULL);
@@ -131,16 +150,17 @@ AR_YIELDS static int counts_add(struct ar_call *call, const struct storage_bucke
 AR_YIELDS static int row_put(struct ar_call *call, const struct storage_bucket *bucket,
 			     const struct storage_object *object)
 {
-	return ar_exec(&call->scope,
-		       "INSERT INTO storage_objects (id, bucket, key, size, type, sha256, owner, created, "
-		       "updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (bucket, key) DO UPDATE "
-		       "SET id = excluded.id, size = excluded.size, type = excluded.type, "
-		       "sha256 = excluded.sha256, updated = excluded.updated",
-		       AR_ARGS(AR_J_STR(object->id), AR_J_STR(bucket->name), AR_J_STR(object->key),
-			       AR_J_INT(object->size), AR_J_STR(object->type), AR_J_STR(object->sha256),
-			       AR_J_STR(object->owner), AR_J_INT(object->created),
-			       AR_J_INT(object->updated)),
-		       NULL);
+	return ar_exec(
+		&call->scope,
+		"INSERT INTO storage_objects (id, bucket, key, size, type, sha256, owner, created, "
+		"updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (bucket, key) DO UPDATE "
+		"SET id = excluded.id, size = excluded.size, type = excluded.type, "
+		"sha256 = excluded.sha256, updated = excluded.updated",
+		AR_ARGS(AR_J_STR(object->id), AR_J_STR(bucket->name), AR_J_STR(object->key),
+			AR_J_INT(object->size), AR_J_STR(object->type), AR_J_STR(object->sha256),
+			AR_J_STR(object->owner), AR_J_INT(object->created),
+			AR_J_INT(object->updated)),
+		NULL);
 }
 
 struct replaced {
@@ -162,30 +182,42 @@ static int delete_after(struct ar_call *call, struct ar_str id)
 	return ar_after_commit(&call->scope, replaced_delete, replaced);
 }
 
+#define EVENT_KEY_MAX 512
+
 AR_YIELDS static int object_event(struct ar_call *call, const char *topic, struct ar_str bucket,
 				  const struct storage_object *object)
 {
 	struct ar_json *data = ar_json_new(call->pool, AR_OBJECT);
+	struct ar_str order = ar_strf(call->pool, "%.*s/%.*s", AR_FMT(bucket), AR_FMT(object->key));
+
+	if (order.n > EVENT_KEY_MAX)
+		order = ar_sha256_hex(call->pool, order);
 
 	ar_json_set(data, AR_STR("bucket"), ar_json_str(call->pool, bucket));
 	ar_json_set(data, AR_STR("key"), ar_json_str(call->pool, object->key));
 	ar_json_set(data, AR_STR("size"), ar_json_int(call->pool, object->size));
 	ar_json_set(data, AR_STR("type"), ar_json_str(call->pool, object->type));
 	ar_json_set(data, AR_STR("sha256"), ar_json_str(call->pool, object->sha256));
-	return ar_publish(&call->scope, topic,
-			  ar_strf(call->pool, "%.*s/%.*s", AR_FMT(bucket), AR_FMT(object->key)), data,
-			  NULL);
+	return ar_publish(&call->scope, topic, order, data, NULL);
 }
 
-static bool is_any(struct ar_str s)
+static bool etag_listed(struct ar_str list, struct ar_str etag)
 {
-	return ar_str_is(ar_str_trim(s), "*");
+	while (list.n > 0) {
+		struct ar_str one = ar_str_trim(ar_str_cut(&list, ','));
+
+		if (ar_str_starts(one, AR_STR("W/")))
+			one = ar_str_sub(one, 2, one.n);
+		if (ar_str_is(one, "*") || ar_str_eq(one, etag))
+			return true;
+	}
+	return false;
 }
 
 /* If-None-Match: * puts only what is not there; If-Match only over what is known. */
 static int put_conditions(struct ar_call *call, const struct storage_object *before, bool found)
 {
-	if (found && is_any(ar_in_str(call, "ifNoneMatch")))
+	if (found && etag_listed(ar_in_str(call, "ifNoneMatch"), etag_of(call->pool, before)))
 		return ar_fail(AR_E_PRECONDITION);
 	if (!found && ar_in_str(call, "ifMatch").n > 0)
 		return ar_fail(AR_E_PRECONDITION);
@@ -198,18 +230,19 @@ AR_YIELDS static int object_store(struct ar_call *call, struct storage_bucket *b
 	struct storage_object before;
 	bool found;
 
-	if (object_find(call, bucket->name, object->key, true, &before, &found) != 0 ||
+	if (bucket_lock(call, bucket) != 0 ||
+	    object_find(call, bucket->name, object->key, true, &before, &found) != 0 ||
+	    (found && storage_may(call, bucket, RULE_WRITE, &before) != 0) ||
 	    put_conditions(call, &before, found) != 0)
 		return -1;
 	if (found) {
-		if (storage_may(call, bucket, RULE_WRITE, &before) != 0)
-			return -1;
 		object->owner = before.owner;
 		object->created = before.created;
 		if (delete_after(call, before.id) != 0)
 			return -1;
 	}
-	if (counts_add(call, bucket, found ? 0 : 1, object->size - (found ? before.size : 0)) != 0 ||
+	if (counts_add(call, bucket, found ? 0 : 1, object->size - (found ? before.size : 0)) !=
+		    0 ||
 	    row_put(call, bucket, object) != 0 ||
 	    object_event(call, "storage.object.put", bucket->name, object) != 0)
 		return -1;
@@ -254,19 +287,6 @@ static void get_headers(struct ar_call *call, const struct storage_object *objec
 	ar_reply_header(call, "Content-Security-Policy", AR_STR("sandbox; default-src 'none'"));
 }
 
-static bool etag_listed(struct ar_str list, struct ar_str etag)
-{
-	while (list.p != NULL) {
-		struct ar_str one = ar_str_trim(ar_str_cut(&list, ','));
-
-		if (ar_str_starts(one, AR_STR("W/")))
-			one = ar_str_sub(one, 2, one.n);
-		if (ar_str_is(one, "*") || ar_str_eq(one, etag))
-			return true;
-	}
-	return false;
-}
-
 static int part_of(struct ar_call *call, const struct storage_object *object, int64_t *offset,
 		   int64_t *length)
 {
@@ -288,13 +308,13 @@ static int part_of(struct ar_call *call, const struct storage_object *object, in
 	if (part > 0)
 		ar_reply_header(call, "Content-Range",
 				ar_strf(call->pool, "bytes %lld-%lld/%lld", (long long)*offset,
-					(long long)(*offset + *length - 1), (long long)object->size));
+					(long long)(*offset + *length - 1),
+					(long long)object->size));
 	return part;
 }
 
 AR_YIELDS int storage_object_get(struct ar_call *call)
 {
-	struct ar_str none_match = ar_in_str(call, "ifNoneMatch");
 	struct storage_bucket *bucket;
 	struct storage_object object;
 	int64_t offset, length;
@@ -310,8 +330,10 @@ AR_YIELDS int storage_object_get(struct ar_call *call)
 		return -1;
 	if (!found)
 		return ar_fail(AR_E_NOT_FOUND, "what", "object");
+	if (ar_check_if_match(call, etag_of(call->pool, &object)) != 0)
+		return -1;
 	get_headers(call, &object);
-	if (none_match.n > 0 && etag_listed(none_match, etag_of(call->pool, &object))) {
+	if (etag_listed(ar_in_str(call, "ifNoneMatch"), etag_of(call->pool, &object))) {
 		call->reply.status = 304;
 		return ar_reply_none(call);
 	}
@@ -328,6 +350,18 @@ AR_YIELDS int storage_object_get(struct ar_call *call)
 }
 
 /* ---- list ---- */
+
+/* SQLite compares bytes: from the prefix to where its last byte is one more (UTF-8 has no 0xff). */
+static void prefix_range(struct ar_call *call, struct ar_str prefix, struct ar_sql *where)
+{
+	struct ar_str end = ar_str_dup(call->pool, prefix);
+
+	((char *)end.p)[end.n - 1]++;
+	ar_sql_add(where, " AND key >= ");
+	ar_sql_bind(where, AR_J_STR(prefix));
+	ar_sql_add(where, " AND key < ");
+	ar_sql_bind(where, AR_J_STR(end));
+}
 
 AR_YIELDS int storage_object_list(struct ar_call *call)
 {
@@ -351,6 +385,8 @@ AR_YIELDS int storage_object_list(struct ar_call *call)
 	ar_sql_init(&where, call->pool);
 	ar_sql_add(&where, "bucket = ");
 	ar_sql_bind(&where, AR_J_STR(bucket->name));
+	if (prefix.n > 0 && ar_db_dialect(call->tenant->db) == AR_SQLITE)
+		prefix_range(call, prefix, &where);
 	if (prefix.n > 0) {
 		ar_sql_add(&where, " AND substr(key, 1, ");
 		ar_sql_bind(&where, AR_J_INT((int64_t)ar_utf8_len(prefix)));
@@ -371,6 +407,7 @@ AR_YIELDS int storage_object_delete(struct ar_call *call)
 	bool found;
 
 	if (storage_bucket_get(call, ar_in_str(call, "bucket"), &bucket) != 0 ||
+	    bucket_lock(call, bucket) != 0 ||
 	    object_find(call, bucket->name, ar_in_str(call, "key"), true, &object, &found) != 0)
 		return -1;
 	if (!found)
@@ -393,9 +430,13 @@ AR_YIELDS int storage_object_delete(struct ar_call *call)
 AR_YIELDS static int is_known(void *arg, struct ar_str id, bool *ret)
 {
 	struct ar_call *call = arg;
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) =
+		ar_pool_new(); /* there may be millions */
+	struct ar_scope scope;
 	struct ar_rows rows;
 
-	if (ar_query(&call->scope, &rows, "SELECT 1 FROM storage_objects WHERE id = ?",
+	ar_scope_init(&scope, call->tenant->db, pool);
+	if (ar_query(&scope, &rows, "SELECT 1 FROM storage_objects WHERE id = ?",
 		     AR_ARGS(AR_J_STR(id))) != 0)
 		return -1;
 	*ret = rows.count > 0;
@@ -407,7 +448,8 @@ AR_YIELDS int storage_sweep(struct ar_call *call)
 	int64_t deleted;
 	struct ar_jw *w;
 
-	if (ar_blob_sweep(call->pool, call->tenant->name, SWEEP_AGE_MS, is_known, call, &deleted) != 0)
+	if (ar_blob_sweep(call->pool, call->tenant->name, SWEEP_AGE_MS, is_known, call, &deleted) !=
+	    0)
 		return -1;
 	w = ar_reply_json(call, 0);
 	ar_jw_object(w);

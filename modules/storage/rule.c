@@ -9,8 +9,8 @@ static const struct column {
 	const char *name, *sql;
 	enum ar_expr_type type;
 } columns[] = {
-	{ "key", "key", AR_X_TEXT },     { "size", "size", AR_X_INT },
-	{ "type", "type", AR_X_TEXT },   { "owner", "owner", AR_X_TEXT },
+	{ "key", "key", AR_X_TEXT },       { "size", "size", AR_X_INT },
+	{ "type", "type", AR_X_TEXT },     { "owner", "owner", AR_X_TEXT },
 	{ "sha256", "sha256", AR_X_TEXT },
 };
 
@@ -21,8 +21,10 @@ static bool field_find(void *arg AR_UNUSED, const struct ar_str *parts, size_t n
 		return false;
 	for (size_t i = 0; i < AR_COUNT(columns); i++)
 		if (ar_str_is(parts[0], columns[i].name)) {
-			*ret = (struct ar_expr_field){ .type = columns[i].type, .used = 1,
-						       .sql = columns[i].sql, .id = (int)i };
+			*ret = (struct ar_expr_field){ .type = columns[i].type,
+						       .used = 1,
+						       .sql = columns[i].sql,
+						       .id = (int)i };
 			return true;
 		}
 	return false;
@@ -58,7 +60,8 @@ static void buckets_unload(void *value)
 	ar_map_free(value, bucket_free);
 }
 
-struct ar_tenant_slot storage_slot = { .name = "storage", .load = buckets_load,
+struct ar_tenant_slot storage_slot = { .name = "storage",
+				       .load = buckets_load,
 				       .unload = buckets_unload };
 
 int storage_changes(struct ar_call *call)
@@ -75,7 +78,7 @@ AR_YIELDS static int bucket_read(struct ar_scope *scope, struct ar_str name,
 
 	if (ar_query(scope, &rows,
 		     "SELECT read_rule, write_rule, delete_rule, list_rule, max_size, max_objects, "
-		     "max_bytes, types FROM storage_buckets WHERE name = ?",
+		     "max_bytes, types, owner FROM storage_buckets WHERE name = ?",
 		     AR_ARGS(AR_J_STR(name))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))
@@ -89,6 +92,7 @@ AR_YIELDS static int bucket_read(struct ar_scope *scope, struct ar_str name,
 		    storage_rule_read(bucket->pool, fields[i], text, &bucket->rules[i]) != 0)
 			return -1;
 	}
+	bucket->owner = ar_str_dup(bucket->pool, ar_col_str(&rows, 8));
 	bucket->max_size = ar_col_int(&rows, 4);
 	bucket->max_objects = ar_col_int(&rows, 5);
 	bucket->max_bytes = ar_col_int(&rows, 6);
@@ -110,47 +114,67 @@ static void held_drop(void *arg)
 	ar_tenant_drop(held->tenant, &storage_slot, held->value);
 }
 
+static void bucket_defer(void *arg)
+{
+	bucket_free(arg);
+}
+
+/* Keeps what was read, unless another call was faster or there are too many: then it lives as long as
+ * the call. */
+static struct storage_bucket *bucket_keep(struct ar_call *call, struct ar_map *map,
+					  struct storage_bucket *bucket)
+{
+	if (ar_map_get(map, bucket->name) == NULL && ar_map_count(map) < STORAGE_REMEMBERED)
+		ar_map_set(map, bucket->name, bucket);
+	else
+		ar_defer(call->pool, bucket_defer, bucket);
+	return bucket;
+}
+
+AR_YIELDS static int bucket_load(struct ar_call *call, struct ar_map *map, struct ar_str name,
+				 struct storage_bucket **ret)
+{
+	struct ar_pool *own = ar_pool_new();
+	struct storage_bucket *bucket = ar_new(own, struct storage_bucket);
+	struct ar_scope scope;
+
+	bucket->pool = own;
+	ar_scope_init(&scope, call->tenant->db, call->pool);
+	if (bucket_read(&scope, name, bucket) != 0) {
+		ar_pool_free(own);
+		return -1;
+	}
+	*ret = bucket_keep(call, map, bucket);
+	return 0;
+}
+
 AR_YIELDS int storage_bucket_get(struct ar_call *call, struct ar_str name,
 				 struct storage_bucket **ret)
 {
 	struct held *held = ar_new(call->pool, struct held);
-	struct storage_bucket *bucket, *other;
-	struct ar_scope scope;
-	struct ar_pool *own;
+	struct storage_bucket *bucket;
 
 	if (ar_tenant_get(call->tenant, &storage_slot, &held->value) != 0)
 		return -1;
 	held->tenant = call->tenant;
 	ar_defer(call->pool, held_drop, held);
 	bucket = ar_map_get(held->value, name);
-	if (bucket == NULL) {
-		own = ar_pool_new();
-		bucket = ar_new(own, struct storage_bucket);
-		bucket->pool = own;
-		ar_scope_init(&scope, call->tenant->db, call->pool);
-		if (bucket_read(&scope, name, bucket) != 0) {
-			ar_pool_free(own);
-			return -1;
-		}
-		other = ar_map_get(held->value, name); /* another call was faster */
-		if (other != NULL)
-			bucket_free(bucket);
-		else
-			ar_map_set(held->value, name, bucket);
-		bucket = other != NULL ? other : bucket;
-	}
+	if (bucket == NULL && bucket_load(call, held->value, name, &bucket) != 0)
+		return call->who->kind == AR_WHO_ANYONE && ar_err_is(AR_E_NOT_FOUND)
+			       ? ar_fail(AR_E_UNAUTHORIZED)
+			       : -1;
 	*ret = bucket;
 	return 0;
 }
 
 /* ---- asking ---- */
 
-static int object_value(void *arg, const struct ar_expr_field *field, struct ar_pool *pool AR_UNUSED,
-			struct ar_json *ret)
+static int object_value(void *arg, const struct ar_expr_field *field,
+			struct ar_pool *pool AR_UNUSED, struct ar_json *ret)
 {
 	const struct storage_object *object = arg;
 	const struct ar_json values[] = {
-		AR_J_STR(object->key),   AR_J_INT(object->size),    AR_J_STR(object->type),
+		AR_J_STR(object->key),   AR_J_INT(object->size),   AR_J_STR(object->type),
 		AR_J_STR(object->owner), AR_J_STR(object->sha256),
 	};
 
@@ -162,8 +186,9 @@ static bool passes_by_right(struct ar_call *call, const struct storage_bucket *b
 			    enum storage_rule rule)
 {
 	bool reads = rule == RULE_READ || rule == RULE_LIST;
+	bool owns = call->who->kind == AR_WHO_USER && ar_str_eq(bucket->owner, call->who->id);
 
-	return bucket->anyone[rule] ||
+	return bucket->anyone[rule] || owns ||
 	       ar_who_may(call->who, reads ? AR_STR(STORAGE_READ) : AR_STR(STORAGE_WRITE));
 }
 
@@ -201,6 +226,6 @@ int storage_list_sql(struct ar_call *call, const struct storage_bucket *bucket, 
 	if (bucket->rules[RULE_LIST] == NULL)
 		return refusal(call, RULE_LIST);
 	ar_sql_add(sql, " AND ");
-	return ar_expr_sql(bucket->rules[RULE_LIST], (enum ar_expr_dialect)ar_db_dialect(call->tenant->db),
-			   &env, sql, NULL);
+	return ar_expr_sql(bucket->rules[RULE_LIST],
+			   (enum ar_expr_dialect)ar_db_dialect(call->tenant->db), &env, sql, NULL);
 }

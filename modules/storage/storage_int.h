@@ -18,6 +18,7 @@ extern const struct ar_err_def STORAGE_E_TYPE[1];          /* 415 storage/type: 
 extern const struct ar_err_def STORAGE_E_FULL[1];          /* 409 storage/bucket-full */
 
 #define STORAGE_SIZE_MAX   ((int64_t)1 << 40)
+#define STORAGE_REMEMBERED 2000 /* buckets of a tenant, per loop */
 #define STORAGE_READ       "storage.objects.read"
 #define STORAGE_WRITE      "storage.objects.write"
 
@@ -27,7 +28,7 @@ enum storage_rule { RULE_READ, RULE_WRITE, RULE_DELETE, RULE_LIST, RULES };
 
 struct storage_bucket { /* as the slot remembers it */
 	struct ar_pool *pool;
-	struct ar_str name;
+	struct ar_str name, owner;    /* a user's id, or empty */
 	struct ar_expr *rules[RULES]; /* NULL: see `anyone` */
 	bool anyone[RULES];           /* the rule is "" */
 	int64_t max_size, max_objects, max_bytes;
@@ -40,7 +41,8 @@ struct storage_object {
 };
 
 extern struct ar_tenant_slot storage_slot;
-/* Valid until the call's pool ends. AR_E_NOT_FOUND. */
+/* Valid until the call's pool ends. AR_E_NOT_FOUND; AR_E_UNAUTHORIZED for anyone, who is not told what
+ * there is. */
 AR_YIELDS int storage_bucket_get(struct ar_call *call, struct ar_str name,
 				 struct storage_bucket **ret);
 int storage_changes(struct ar_call *call);

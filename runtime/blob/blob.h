@@ -41,7 +41,7 @@ AR_YIELDS int ar_blob_drop(struct ar_str tenant);
  * cut off. known runs in the calling fiber and may wait; -1 from it ends the sweep.
  */
 AR_YIELDS int ar_blob_sweep(struct ar_pool *pool, struct ar_str tenant, int64_t age_ms,
-			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret), void *arg,
-			    int64_t *ret_deleted);
+			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret),
+			    void *arg, int64_t *ret_deleted);
 
 #endif

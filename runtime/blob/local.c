@@ -1,14 +1,16 @@
 /*
  * local.c - blobs as local files: data/blobs/TENANT/aa/ID, where aa is the end of the id.
  *
- * Written as ID.tmp, synced, renamed, and the folder synced. Ids are checked to be UUIDs before they
- * become a path.
+ * Written as ID.tmp, synced, renamed, and the folder synced. Ids are checked to be UUIDs and tenants
+ * to be one plain name before they become a path.
  */
 #include "blob/blob.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,8 +24,21 @@ struct path {
 	char tenant[3200], folder[3216], file[3280], temporary[3284];
 };
 
+/* The runtime gives checked names only; a bug there must not become a way out of the folder. */
+static bool is_plain(struct ar_str tenant)
+{
+	for (size_t i = 0; i < tenant.n; i++) {
+		char c = tenant.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+			return false;
+	}
+	return tenant.n > 0 && tenant.n <= 63;
+}
+
 static void path_make(struct path *path, struct ar_str tenant, struct ar_str id)
 {
+	assert(is_plain(tenant) && ar_id_valid(id));
 	snprintf(path->tenant, sizeof(path->tenant), "%s/%.*s", root, AR_FMT(tenant));
 	snprintf(path->folder, sizeof(path->folder), "%s/%.2s", path->tenant, id.p + id.n - 2);
 	snprintf(path->file, sizeof(path->file), "%s/%.*s", path->folder, AR_FMT(id));
@@ -36,8 +51,6 @@ static int fail_errno(const char *path)
 
 	if (error == ENOSPC || error == EDQUOT)
 		return ar_fail(AR_E_BLOB_FULL);
-	if (error == ENOENT)
-		return ar_fail_why(AR_E_BLOB_MISSING, "%s: %s", path, strerror(error));
 	return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", path, strerror(error));
 }
 
@@ -52,20 +65,33 @@ static int folder_sync(const char *path)
 	return failed;
 }
 
-/* A new folder is on disk when its parent is. */
+/* A new folder is on disk when its parent is. Whoever finds it made must not be faster than the sync
+ * of who made it. */
 static int folder_make(const char *path, const char *parent)
 {
-	if (mkdir(path, 0700) == 0)
-		return parent == NULL || folder_sync(parent) == 0 ? 0 : fail_errno(parent);
-	return errno == EEXIST ? 0 : fail_errno(path);
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	int rc = 0;
+
+	pthread_mutex_lock(&lock);
+	if (mkdir(path, 0700) == 0) {
+		if (folder_sync(parent) != 0)
+			rc = fail_errno(parent);
+	} else if (errno != EEXIST) {
+		rc = fail_errno(path);
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
 }
 
 int ar_blob_init(struct ar_str folder)
 {
+	char parent[sizeof(root) + 3];
+
 	if (folder.n >= sizeof(root))
 		return ar_fail(AR_E_INVALID);
 	snprintf(root, sizeof(root), "%.*s", AR_FMT(folder));
-	return folder_make(root, NULL);
+	snprintf(parent, sizeof(parent), "%s/..", root);
+	return folder_make(root, parent);
 }
 
 /* ---- put ---- */
@@ -91,20 +117,20 @@ static int write_all(int fd, struct ar_str bytes)
 
 static int file_write(const struct path *path, struct ar_str bytes)
 {
-	int fd = open(path->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int fd = open(path->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc, error;
 
 	if (fd < 0)
 		return -1;
-	if (write_all(fd, bytes) != 0 || fsync(fd) != 0) {
-		int error = errno;
-
-		close(fd);
+	rc = write_all(fd, bytes) != 0 || fsync(fd) != 0 ? -1 : 0;
+	error = errno;
+	close(fd); /* synced: it has nothing more to say */
+	if (rc == 0 && (rc = rename(path->temporary, path->file)) != 0)
+		error = errno;
+	if (rc != 0) {
 		unlink(path->temporary);
 		errno = error;
 		return -1;
 	}
-	if (close(fd) != 0 || rename(path->temporary, path->file) != 0)
-		return -1;
 	return folder_sync(path->folder);
 }
 
@@ -147,6 +173,8 @@ static int open_run(void *arg)
 
 	path_make(&path, one->tenant, one->id);
 	one->fd = open(path.file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (one->fd < 0 && errno == ENOENT)
+		return ar_fail_why(AR_E_BLOB_MISSING, "%s is not there", path.file);
 	return one->fd >= 0 ? 0 : fail_errno(path.file);
 }
 
@@ -214,7 +242,7 @@ struct listing {
 	struct found {
 		struct ar_str id;
 		struct found *next;
-	} *found;
+	} * found;
 };
 
 static bool is_old(const struct listing *list, const char *file)
@@ -263,13 +291,14 @@ static int listing_run(void *arg)
 	struct listing *list = arg;
 	char top[3200], folder[3216];
 
+	assert(is_plain(list->tenant));
 	snprintf(top, sizeof(top), "%s/%.*s", root, AR_FMT(list->tenant));
 	for (int i = 0; i < 256; i++) {
 		snprintf(folder, sizeof(folder), "%s/%02x", top, (unsigned)i);
 		folder_look(list, folder);
 	}
-	if (list->all)
-		rmdir(top);
+	if (list->all && rmdir(top) != 0 && errno != ENOENT)
+		return fail_errno(top);
 	return 0;
 }
 
@@ -281,10 +310,11 @@ AR_YIELDS int ar_blob_drop(struct ar_str tenant)
 }
 
 AR_YIELDS int ar_blob_sweep(struct ar_pool *pool, struct ar_str tenant, int64_t age_ms,
-			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret), void *arg,
-			    int64_t *ret_deleted)
+			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret),
+			    void *arg, int64_t *ret_deleted)
 {
-	struct listing list = { .pool = pool, .tenant = tenant,
+	struct listing list = { .pool = pool,
+				.tenant = tenant,
 				.before_s = (ar_now_ms() - age_ms) / 1000 };
 	int64_t deleted = 0;
 	bool is_known;

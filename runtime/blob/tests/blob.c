@@ -5,12 +5,15 @@
 #include "blob/blob.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <utime.h>
 
@@ -18,6 +21,7 @@
 
 static char folder[] = "/tmp/apprun-blob-XXXXXX";
 static void (*body)(void);
+static bool started; /* the pool's threads */
 
 static void in_fiber(void *arg AR_UNUSED)
 {
@@ -29,6 +33,9 @@ static void run(void (*fn)(void))
 {
 	struct ar_loop *loop = ar_loop_new();
 
+	if (!started)
+		assert_int_equal(ar_offload_start(2), 0);
+	started = true;
 	body = fn;
 	ar_go("test", in_fiber, NULL, AR_NO_DEADLINE);
 	ar_loop_run(loop);
@@ -68,7 +75,8 @@ static void ids_name_no_path(void)
 {
 	int fd = -1;
 
-	assert_int_equal(ar_blob_open(AR_STR("acme"), AR_STR("../../../../../../../etc/passwd"), &fd), -1);
+	assert_int_equal(
+		ar_blob_open(AR_STR("acme"), AR_STR("../../../../../../../etc/passwd"), &fd), -1);
 	assert_true(ar_err_is(AR_E_BLOB_MISSING));
 	assert_int_equal(fd, -1);
 }
@@ -104,6 +112,140 @@ static void sweep(void)
 	ar_pool_free(pool);
 }
 
+/* ---- a process that is killed in the middle of a put ---- */
+
+#define PIECES 3000
+
+/* Blobs of many sizes, each PIECES or fewer times the same eight bytes, until killed. */
+static void put_without_end(void)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_buf *buf = ar_buf_new(pool, PIECES * 8 + 8);
+	struct ar_blob blob;
+
+	for (uint32_t i = 0;; i++) {
+		uint32_t n = 1 + i * 37 % PIECES;
+
+		buf->n = 0;
+		for (uint32_t j = 0; j < n; j++) {
+			ar_buf_add(buf, &n, 4);
+			ar_buf_add(buf, &j, 4);
+		}
+		if (ar_blob_put(pool, AR_STR("kill"), ar_buf_view(buf), &blob) != 0)
+			_exit(1);
+	}
+}
+
+static void is_whole(const char *path)
+{
+	FILE *file = fopen(path, "rb");
+	uint32_t pair[2], n = 0, j = 0;
+
+	assert_non_null(file);
+	for (; fread(pair, 8, 1, file) == 1; j++) {
+		if (j == 0)
+			n = pair[0];
+		assert_int_equal(pair[0], n);
+		assert_int_equal(pair[1], j);
+	}
+	assert_int_equal(j, n);
+	assert_true(n > 0);
+	fclose(file);
+}
+
+/* Counts what stands under a blob's name, each of which must be whole, and what does not. */
+static void look(const char *tenant, int *ret_whole, int *ret_cut)
+{
+	*ret_whole = *ret_cut = 0;
+	for (int i = 0; i < 256; i++) {
+		char path[300], name[600];
+		struct dirent *entry;
+		DIR *dir;
+
+		snprintf(path, sizeof(path), "%s/%s/%02x", folder, tenant, (unsigned)i);
+		dir = opendir(path);
+		while (dir != NULL && (entry = readdir(dir)) != NULL) {
+			if (entry->d_name[0] == '.')
+				continue;
+			snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+			if (ar_id_valid(ar_str(entry->d_name))) {
+				is_whole(name);
+				(*ret_whole)++;
+			} else {
+				(*ret_cut)++;
+			}
+		}
+		if (dir != NULL)
+			closedir(dir);
+	}
+}
+
+static int known_all(void *arg AR_UNUSED, struct ar_str id AR_UNUSED, bool *ret)
+{
+	*ret = true;
+	return 0;
+}
+
+static void sweep_the_cut(void)
+{
+	struct ar_pool *pool = ar_pool_new();
+	int64_t deleted;
+
+	assert_int_equal(ar_blob_sweep(pool, AR_STR("kill"), -10000, known_all, NULL, &deleted), 0);
+	assert_int_equal(deleted, 0);
+	ar_pool_free(pool);
+}
+
+static void test_killed(void **state AR_UNUSED)
+{
+	int whole = 0, cut = 0, after;
+
+	for (int round = 0; round < 15; round++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			run(put_without_end);
+		assert_true(pid > 0);
+		usleep(50000 + (useconds_t)round * 3337);
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		look("kill", &whole, &cut);
+	}
+	assert_true(whole > 15);
+	print_message("%d whole, %d cut off in 15 kills\n", whole, cut);
+	run(sweep_the_cut);
+	look("kill", &after, &cut);
+	assert_int_equal(after, whole);
+	assert_int_equal(cut, 0);
+}
+
+static void no_room(void)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct rlimit before, small = { 1000, 1000 };
+	struct ar_blob blob = { .size = -7 };
+	int whole, cut;
+
+	getrlimit(RLIMIT_FSIZE, &before);
+	small.rlim_max = before.rlim_max;
+	signal(SIGXFSZ, SIG_IGN);
+	setrlimit(RLIMIT_FSIZE, &small);
+	assert_int_equal(
+		ar_blob_put(pool, AR_STR("full"), ar_str_n(ar_alloc(pool, 100000), 100000), &blob),
+		-1);
+	setrlimit(RLIMIT_FSIZE, &before);
+	assert_true(ar_err_is(AR_E_UNAVAILABLE));
+	assert_int_equal(blob.size, -7);
+	look("full", &whole, &cut);
+	assert_int_equal(whole + cut, 0);
+	ar_pool_free(pool);
+}
+
+static void test_no_room(void **state AR_UNUSED)
+{
+	run(no_room);
+}
+
 static void test_put_and_read(void **state AR_UNUSED)
 {
 	run(put_and_read);
@@ -121,7 +263,7 @@ static void test_sweep(void **state AR_UNUSED)
 
 static int setup(void **state AR_UNUSED)
 {
-	return mkdtemp(folder) == NULL || ar_offload_start(2) != 0 ? -1 : ar_blob_init(ar_str(folder));
+	return mkdtemp(folder) == NULL ? -1 : ar_blob_init(ar_str(folder));
 }
 
 static int teardown(void **state AR_UNUSED)
@@ -136,9 +278,9 @@ static int teardown(void **state AR_UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_put_and_read),
-		cmocka_unit_test(test_ids_name_no_path),
-		cmocka_unit_test(test_sweep),
+		cmocka_unit_test(test_killed), /* forks: before there are threads */
+		cmocka_unit_test(test_put_and_read), cmocka_unit_test(test_ids_name_no_path),
+		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_no_room),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
