@@ -253,6 +253,19 @@ int ar_route_match(struct ar_pool *pool, struct ar_str method, struct ar_str pat
 		   enum ar_route_space space, struct ar_route_match *ret);
 void ar_route_methods(unsigned methods, char *out, size_t cap); /* "GET, POST": for Allow */
 
+/* ---- what a record of a call must not show ---- */
+
+/*
+ * The value without secrets: members that some action's `in` keeps secret, those that `more` (an
+ * object, or NULL) names, and everywhere the texts of `texts` (an array of strings, or NULL) are
+ * "***". The value itself when there are none; else new nodes, which share what is clean.
+ */
+struct ar_json *ar_mask(struct ar_pool *pool, const struct ar_json *value,
+			const struct ar_json *more, const struct ar_json *texts);
+/* Adds the secret texts in a value to the array `texts`. */
+void ar_mask_gather(struct ar_pool *pool, const struct ar_json *value, const struct ar_json *more,
+		    struct ar_json *texts);
+
 /* ---- a call from HTTP ---- */
 
 /* What the edge knows of a request, as sent. Empty texts: not there. */

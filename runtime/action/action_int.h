@@ -64,6 +64,10 @@ void idempotency_leave(struct idempotency *idempotency);
 AR_YIELDS int openapi_run(struct ar_call *call);
 void openapi_done(void);
 
+/* mask.c: names of secret inputs, learnt from the tables */
+void mask_learn(const struct ar_action *action);
+void mask_done(void);
+
 /* message.c */
 void messages_done(void);
 

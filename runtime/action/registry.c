@@ -46,6 +46,7 @@ static void action_add(const struct ar_module *module, const struct ar_action *a
 	actions[nactions].action = action;
 	actions[nactions++].module = module->name;
 	router_add(action);
+	mask_learn(action);
 }
 
 void ar_action_register(const struct ar_module *module)
@@ -71,6 +72,7 @@ void ar_action_done(void)
 	memset(actions, 0, sizeof(actions));
 	openapi_done();
 	messages_done();
+	mask_done();
 }
 
 const struct ar_module *const *ar_modules(void)
