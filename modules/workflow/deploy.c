@@ -15,6 +15,8 @@ static int source_read(struct ar_call *call, struct ar_json **ret)
 	static const struct ar_json_limits limits = { WORKFLOW_SOURCE_MAX, 32, 10000 };
 	struct ar_str text = call->body;
 
+	if (text.n > WORKFLOW_SOURCE_MAX)
+		return ar_fail(AR_E_TOO_LARGE, "what", "definition");
 	while (text.n > 0 && strchr(" \t\r\n", text.p[0]) != NULL)
 		text = ar_str_sub(text, 1, text.n - 1);
 	if (text.n == 0)
@@ -26,7 +28,7 @@ static int source_read(struct ar_call *call, struct ar_json **ret)
 
 static int may_grant(struct ar_call *call, const struct workflow_graph *graph)
 {
-	ar_json_each(p, graph->permissions)
+	ar_json_each (p, graph->permissions)
 		if (!ar_who_may(call->who, p->s))
 			return ar_fail(WORKFLOW_E_ESCALATION, "permission",
 				       ar_strz(call->pool, p->s));
@@ -59,8 +61,8 @@ AR_YIELDS static int current_read(struct ar_call *call, struct ar_str name, stru
 }
 
 AR_YIELDS static int version_write(struct ar_call *call, struct ar_str name, struct ar_str sha256,
-				   const struct ar_json *definition, const struct workflow_graph *graph,
-				   struct current *current)
+				   const struct ar_json *definition,
+				   const struct workflow_graph *graph, struct current *current)
 {
 	int64_t now = ar_now_ms();
 	bool created = !current->exists;
@@ -75,26 +77,29 @@ AR_YIELDS static int version_write(struct ar_call *call, struct ar_str name, str
 				      AR_J_INT(now), AR_J_INT(now)),
 			      NULL)
 		    : ar_exec(&call->scope,
-			      "UPDATE workflow_workflows SET version = ?, number = ?, description = ?, "
+			      "UPDATE workflow_workflows SET version = ?, number = ?, description "
+			      "= ?, "
 			      "updated = ? WHERE name = ?",
 			      AR_ARGS(AR_J_STR(current->version), AR_J_INT(current->number),
 				      AR_J_STR(graph->description), AR_J_INT(now), AR_J_STR(name)),
 			      NULL))
 		return -1;
-	return ar_exec(&call->scope,
-		       "INSERT INTO workflow_versions (id, workflow, number, definition, source, "
-		       "sha256, created, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		       AR_ARGS(AR_J_STR(current->version), AR_J_STR(name), AR_J_INT(current->number),
-			       AR_J_STR(ar_json_print(call->pool, definition)), AR_J_STR(call->body),
-			       AR_J_STR(sha256), AR_J_INT(now), AR_J_STR(call->who->id)),
-		       NULL);
+	return ar_exec(
+		&call->scope,
+		"INSERT INTO workflow_versions (id, workflow, number, definition, source, "
+		"sha256, created, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		AR_ARGS(AR_J_STR(current->version), AR_J_STR(name), AR_J_INT(current->number),
+			AR_J_STR(ar_json_print(call->pool, definition)), AR_J_STR(call->body),
+			AR_J_STR(sha256), AR_J_INT(now), AR_J_STR(call->who->id)),
+		NULL);
 }
 
-AR_YIELDS static int subscribe(struct ar_call *call, struct ar_str name, const struct ar_json *events)
+AR_YIELDS static int subscribe(struct ar_call *call, struct ar_str name,
+			       const struct ar_json *events)
 {
 	size_t i = 0;
 
-	ar_json_each(topic, events) {
+	ar_json_each (topic, events) {
 		struct ar_subscription subscription = {
 			.name = ar_strf(call->pool, "workflow.%.*s.%zu", AR_FMT(name), i++),
 			.topics = topic->s,
@@ -106,8 +111,8 @@ AR_YIELDS static int subscribe(struct ar_call *call, struct ar_str name, const s
 			return -1;
 	}
 	for (; i < EVENTS_MAX; i++)
-		if (ar_unsubscribe(&call->scope, ar_strf(call->pool, "workflow.%.*s.%zu",
-							  AR_FMT(name), i)) != 0)
+		if (ar_unsubscribe(&call->scope,
+				   ar_strf(call->pool, "workflow.%.*s.%zu", AR_FMT(name), i)) != 0)
 			return -1;
 	return 0;
 }
@@ -149,8 +154,7 @@ AR_YIELDS static int workflow_write(struct ar_call *call, struct ar_str name, in
 
 AR_YIELDS int workflow_put(struct ar_call *call)
 {
-	struct ar_str name = ar_in_str(call, "name");
-	struct ar_str sha256 = ar_sha256_hex(call->pool, call->body);
+	struct ar_str name = ar_in_str(call, "name"), sha256;
 	struct current current = { 0 };
 	struct workflow_graph graph;
 	struct ar_json *definition;
@@ -162,6 +166,7 @@ AR_YIELDS int workflow_put(struct ar_call *call)
 	if (graph.name.n > 0 && !ar_str_eq(graph.name, name))
 		return ar_fail(WORKFLOW_E_DEFINITION, "where", "workflow", "reason",
 			       "another name than the address says");
+	sha256 = ar_sha256_hex(call->pool, call->body);
 	if (may_grant(call, &graph) != 0 || current_read(call, name, sha256, &current) != 0)
 		return -1;
 	created = !current.exists;

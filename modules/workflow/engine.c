@@ -1,294 +1,240 @@
 /*
- * engine.c - drives runs on their tenant's home loop: one fiber a run, one more for each step that
- * runs beside another.
+ * engine.c - who drives which run, on its tenant's home loop: one fiber a run, a line per tenant.
  *
- * A run has at most one driver. What it knows is on disk after each step, so a driver may end at any
- * instant: when the process stops, when the store fails (it comes back after a pause), or when all
- * that is left is to wait long (a timer of the bus brings it back).
+ * A run has at most one driver: it is known by its id from the moment it is asked for until its driver
+ * has ended, and being asked for again in between makes the driver look once more. What is on disk is
+ * all there is to know, so a driver may end at any instant: when the process stops, when the store
+ * fails (it comes back after a pause), or when all that is left is to wait long.
+ *
+ * The line in memory is short. What does not fit is not lost: it runs, in the store, and is read from
+ * there when there is room.
  */
 #include "workflow/workflow_int.h"
 
-#define DRIVERS_MAX 256   /* of a tenant at once; further runs wait in line */
-#define PARK_MS     10000 /* a longer wait is the bus's timer's */
-#define PAUSE_MS    1000  /* before a run whose store failed is tried again */
+#define DRIVERS_MAX  256                /* of a tenant at once */
+#define DRIVERS_SURE 16                 /* that memory does not stop */
+#define BYTES_MAX    ((size_t)64 << 20) /* of what a tenant's runs remember, about */
+#define QUEUE_MAX    1024
+#define PAUSE_MS     250 /* after a failure of the store; doubles */
+#define PAUSE_MAX_MS 30000
 
 struct driver {
-	struct driver *next;
 	struct ar_str id; /* heap */
 	struct ar_fiber *fiber;
-	struct workflow_run *run; /* NULL: not loaded yet */
-	bool again;               /* asked for while it was ending */
+	struct workflow_run *run;   /* NULL: not loaded */
+	struct workflow_seed *seed; /* NULL: read it from the store */
+	struct driver *next;        /* in the queue */
+	bool active, again;
+	int failures;
 };
 
-struct line { /* a tenant's runs on its home loop */
-	struct line *next;
+struct line {                   /* a tenant's runs */
 	struct ar_str database; /* heap */
-	struct driver *drivers, *first, **last; /* at work; waiting */
-	size_t count;
+	struct ar_map *drivers; /* by run: at work and queued */
+	struct driver *first, **last;
+	size_t active, queued;
+	bool more, filling; /* the store has more; is being asked */
+	bool starting;      /* somebody up the stack starts drivers of this line */
 };
 
-static _Thread_local struct line *lines;
+static _Thread_local struct ar_map *lines; /* by database */
 static _Thread_local bool stopping;
 static _Thread_local struct ar_cond ended;
 
+/* ---- seeds ---- */
+
+static char *put(char *at, struct ar_str s, struct ar_str *ret)
+{
+	if (s.n > 0)
+		memcpy(at, s.p, s.n);
+	*ret = ar_str_n(at, s.n);
+	return at + s.n;
+}
+
+struct workflow_seed *workflow_seed_new(struct ar_str version, struct ar_str input,
+					struct ar_str cause, struct ar_str trace_id)
+{
+	struct workflow_seed *seed =
+		ar_heap_alloc(sizeof(*seed) + version.n + input.n + cause.n + trace_id.n);
+	char *at = (char *)(seed + 1);
+
+	at = put(at, version, &seed->version);
+	at = put(at, input, &seed->input);
+	at = put(at, cause, &seed->cause);
+	put(at, trace_id, &seed->trace_id);
+	return seed;
+}
+
+static void seed_drop(struct driver *driver)
+{
+	ar_heap_free(driver->seed);
+	driver->seed = NULL;
+}
+
+/* ---- lines ---- */
+
+static struct line *line_find(struct ar_str database)
+{
+	return lines != NULL ? ar_map_get(lines, database) : NULL;
+}
+
 static struct line *line_of(struct ar_str database)
 {
-	struct line *line;
+	struct line *line = line_find(database);
 
-	for (line = lines; line != NULL; line = line->next)
-		if (ar_str_eq(line->database, database))
-			return line;
+	if (line != NULL)
+		return line;
+	if (lines == NULL)
+		lines = ar_map_new();
 	line = ar_heap_new(struct line);
-	line->database = ar_str(ar_heap_strz(database));
+	line->database = ar_str_n(ar_heap_strz(database), database.n);
+	line->drivers = ar_map_new();
 	line->last = &line->first;
-	line->next = lines;
-	lines = line;
+	ar_map_set(lines, line->database, line);
 	return line;
 }
 
 static void line_remove_if_idle(struct line *line)
 {
-	struct line **at = &lines;
-
-	if (line->drivers != NULL || line->first != NULL)
+	if (line->active > 0 || line->queued > 0 || line->filling || line->more || line->starting)
 		return;
-	while (*at != line)
-		at = &(*at)->next;
-	*at = line->next;
+	ar_map_remove(lines, line->database);
+	ar_map_free(line->drivers, NULL);
 	ar_heap_free((char *)line->database.p);
 	ar_heap_free(line);
 }
 
-static struct driver *driver_find(struct driver *list, struct ar_str id)
+static void driver_free(struct line *line, struct driver *driver)
 {
-	for (; list != NULL; list = list->next)
-		if (ar_str_eq(list->id, id))
-			return list;
-	return NULL;
+	ar_map_remove(line->drivers, driver->id);
+	ar_heap_free((char *)driver->id.p);
+	ar_heap_free(driver->seed);
+	ar_heap_free(driver);
 }
 
-static void driver_free(struct driver *driver)
+static bool add_bytes(struct ar_str id AR_UNUSED, void *value, void *arg)
 {
-	ar_heap_free((char *)driver->id.p);
-	ar_heap_free(driver);
+	const struct driver *driver = value;
+
+	if (driver->run != NULL)
+		*(size_t *)arg += driver->run->bytes;
+	return true;
+}
+
+static bool has_room(struct line *line)
+{
+	size_t bytes = 0;
+
+	if (line->active < DRIVERS_SURE)
+		return true;
+	if (line->active >= DRIVERS_MAX)
+		return false;
+	ar_map_each(line->drivers, add_bytes, &bytes);
+	return bytes < BYTES_MAX;
 }
 
 /* ---- one run ---- */
 
-static bool is_done(const struct workflow_run *run, size_t i)
+AR_YIELDS static int run_begin(struct driver *driver, struct workflow_run *run)
 {
-	enum workflow_step_status status = run->states[i].status;
+	static const struct ar_json_limits limits = { WORKFLOW_INPUT_MAX * 2, 256, 4000000 };
+	struct workflow_seed *seed = driver->seed;
 
-	return status == STEP_SUCCEEDED || status == STEP_SKIPPED ||
-	       (status == STEP_FAILED && run->graph->steps[i].goes_on);
+	if (seed == NULL)
+		return workflow_run_load(run);
+	run->version = ar_str_dup(run->pool, seed->version);
+	run->trace_id = ar_str_dup(run->pool, seed->trace_id);
+	if (ar_json_parse(run->pool, ar_str_dup(run->pool, seed->input), &limits, &run->input) !=
+		    0 ||
+	    ar_json_parse(run->pool, ar_str_dup(run->pool, seed->cause), &limits, &run->cause) != 0)
+		return ar_fail_over(AR_E_INTERNAL);
+	seed_drop(driver); /* what happens from here on is read from the store */
+	if (workflow_run_begin(run) == 0)
+		return 0;
+	ar_err_clear();
+	return workflow_run_load(run);
 }
 
-static bool is_ready(const struct workflow_run *run, size_t i)
+AR_YIELDS static int drive_run(struct driver *driver, struct workflow_run *run)
 {
-	const struct workflow_step *step = &run->graph->steps[i];
-	const struct workflow_step_state *state = &run->states[i];
+	int rc = run_begin(driver, run);
 
-	if (state->status == STEP_WAITING)
-		return state->next_ms <= ar_now_ms();
-	if (state->status != STEP_PENDING)
-		return false;
-	for (size_t k = 0; k < step->nneeds; k++)
-		if (!is_done(run, step->needs[k]))
-			return false;
-	return true;
-}
-
-struct beside {
-	struct workflow_run *run;
-	size_t i;
-};
-
-AR_YIELDS static void beside_fiber(void *arg)
-{
-	struct beside *beside = arg;
-	struct workflow_run *run = beside->run;
-
-	workflow_step_run(run, beside->i);
-	run->fibers[beside->i] = NULL;
-	run->running--;
-	ar_cond_signal(&run->changed);
-}
-
-/* Starts all ready steps: the last one in this fiber, the others in their own. */
-AR_YIELDS static bool start_ready(struct workflow_run *run)
-{
-	size_t last = SIZE_MAX;
-
-	for (size_t o = 0; o < run->graph->nsteps; o++) {
-		size_t i = run->graph->order[o];
-		struct beside *beside;
-		struct ar_fiber *fiber;
-
-		if (!is_ready(run, i))
-			continue;
-		if (last != SIZE_MAX) {
-			beside = ar_new(run->pool, struct beside);
-			*beside = (struct beside){ run, last };
-			run->states[last].status = STEP_RUNNING;
-			run->running++;
-			fiber = ar_go("workflow step", beside_fiber, beside, AR_NO_DEADLINE);
-			if (run->states[last].status == STEP_RUNNING)
-				run->fibers[last] = fiber;
-		}
-		last = i;
+	if (rc == 0) {
+		run->log = (struct ar_log_context){ .trace_id = run->trace_id,
+						    .tenant = run->tenant->name };
+		driver->run = run;
+		rc = workflow_run_advance(run);
+		driver->run = NULL;
 	}
-	if (last == SIZE_MAX)
-		return false;
-	workflow_step_run(run, last);
-	return true;
-}
-
-/* When the next waiting step is due; INT64_MAX when none waits. */
-static int64_t next_due(const struct workflow_run *run)
-{
-	int64_t due = INT64_MAX;
-
-	for (size_t i = 0; i < run->graph->nsteps; i++)
-		if (run->states[i].status == STEP_WAITING)
-			due = AR_MIN(due, run->states[i].next_ms);
-	return due;
-}
-
-AR_YIELDS static int park(struct workflow_run *run, int64_t due)
-{
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
-	struct ar_timer timer = {
-		.id = ar_strf(pool, "workflow:%.*s", AR_FMT(run->id)),
-		.due_ms = due,
-		.kind = AR_STR("workflow"),
-		.data = ar_strf(pool, "\"%.*s\"", AR_FMT(run->id)),
-	};
-	struct ar_scope scope;
-
-	ar_scope_init(&scope, run->tenant->db, pool);
-	if (ar_timer_set(&scope, &timer) != 0) {
-		ar_rollback(&scope);
-		return -1;
-	}
-	return ar_commit(&scope);
-}
-
-AR_YIELDS static int finish(struct workflow_run *run)
-{
-	struct ar_json *output = NULL;
-
-	if (run->error == NULL && run->graph->output != NULL &&
-	    workflow_value_make(run->graph->output, run, run->pool, &output) != 0) {
-		run->error = workflow_error(run->pool);
-		ar_err_clear();
-	}
-	return workflow_run_finish(run, run->error == NULL ? "succeeded" : "failed",
-				   run->error == NULL ? output : NULL);
-}
-
-/* 0: over or parked; -1: the store failed, or the fiber was cancelled. */
-AR_YIELDS static int advance(struct workflow_run *run)
-{
-	int64_t due;
-
-	for (;;) {
-		if (run->cancelled || run->broken) {
-			ar_shield(true); /* its steps hold pointers into it */
-			while (run->running > 0)
-				ar_cond_wait(&run->changed);
-			ar_shield(false);
-			return run->broken ? -1 : 0;
-		}
-		if (run->error == NULL && start_ready(run))
-			continue;
-		if (run->running > 0) {
-			if (ar_cond_wait(&run->changed) != 0)
-				run->cancelled = true;
-			continue;
-		}
-		due = run->error == NULL ? next_due(run) : INT64_MAX;
-		if (due == INT64_MAX)
-			return finish(run);
-		if (due - ar_now_ms() > PARK_MS)
-			return park(run, due);
-		if (due > ar_now_ms() && ar_sleep(due - ar_now_ms()) != 0)
-			return -1;
-	}
-}
-
-/* Steps that were over before the process ended are seen by expressions as if they had just run. */
-static void recall(struct workflow_run *run)
-{
-	run->steps = ar_json_new(run->pool, AR_OBJECT);
-	for (size_t i = 0; i < run->graph->nsteps; i++) {
-		struct workflow_step_state *state = &run->states[i];
-		struct ar_json *seen = ar_json_new(run->pool, AR_OBJECT);
-
-		if (state->status == STEP_RUNNING)
-			state->status = STEP_PENDING;
-		if (state->status == STEP_FAILED && !run->graph->steps[i].goes_on)
-			run->error = state->error;
-		if (state->status == STEP_PENDING || state->status == STEP_WAITING)
-			continue;
-		ar_json_set(seen, AR_STR("status"),
-			    ar_json_str(run->pool,
-					ar_str(workflow_step_status_name(state->status))));
-		if (state->output != NULL)
-			ar_json_set(seen, AR_STR("output"), ar_json_copy(run->pool, state->output));
-		if (state->error != NULL)
-			ar_json_set(seen, AR_STR("error"), ar_json_copy(run->pool, state->error));
-		ar_json_set(run->steps, run->graph->steps[i].name, seen);
-	}
+	if (rc != 0 && (ar_err_is(AR_E_NOT_FOUND) || ar_err_is(WORKFLOW_E_OVER)))
+		rc = 0;
+	if (rc != 0 && ar_err() != NULL && !ar_cancelled())
+		ar_log_err(AR_WARN, "workflow", "a run is interrupted and will be taken up again");
+	ar_err_clear();
+	return rc;
 }
 
 AR_YIELDS static int drive_once(struct driver *driver, struct ar_str database)
 {
 	struct workflow_run run = { .id = driver->id };
-	int result;
+	struct ar_log_context *before;
+	int rc;
 
 	if (ar_tenant_acquire(database, &run.tenant) != 0)
 		return ar_err_is(AR_E_TENANT_UNKNOWN) ? 0 : -1;
 	run.pool = ar_pool_new();
-	result = workflow_run_load(&run);
-	if (result == 0) {
-		recall(&run);
-		driver->run = &run;
-		result = advance(&run);
-		driver->run = NULL;
-	}
-	if (result != 0 && (ar_err_is(AR_E_NOT_FOUND) || ar_err_is(WORKFLOW_E_OVER)))
-		result = 0;
-	if (result != 0 && !ar_cancelled())
-		ar_log_err(AR_WARN, "workflow", "run interrupted; it will be tried again");
-	ar_err_clear();
+	before = ar_log_context_use(&run.log);
+	rc = drive_run(driver, &run);
+	ar_log_context_use(before);
 	ar_pool_free(run.pool);
 	ar_tenant_release(run.tenant);
-	return result;
+	return rc;
 }
 
-/* ---- the line of a tenant ---- */
+/* ---- drivers ---- */
+
+AR_YIELDS static int fill(struct line *line);
+
+static void fill_fiber(void *arg)
+{
+	struct line *line = arg;
+
+	do {
+		if (fill(line) == 0)
+			continue;
+		ar_log_err(AR_WARN, "workflow", "runs that wait could not be read");
+		ar_err_clear();
+		ar_sleep(PAUSE_MS * 4);
+		ar_err_clear();
+	} while (!stopping && line->more && line->first == NULL && has_room(line));
+	line->filling = false;
+	ar_cond_broadcast(&ended);
+	if (!stopping)
+		line_remove_if_idle(line);
+}
 
 static void driver_start(struct line *line, struct driver *driver);
 
-static void driver_ended(struct line *line, struct driver *driver)
+/* A driver may end before driver_start() returns, and come here again: the first one goes on. */
+static void next_start(struct line *line)
 {
-	struct driver **at = &line->drivers, *next;
+	if (line->starting)
+		return;
+	line->starting = true;
+	while (!stopping && line->first != NULL && has_room(line)) {
+		struct driver *next = line->first;
 
-	while (*at != driver)
-		at = &(*at)->next;
-	*at = driver->next;
-	line->count--;
-	driver_free(driver);
-	next = stopping ? NULL : line->first;
-	if (next != NULL) {
 		line->first = next->next;
 		if (line->first == NULL)
 			line->last = &line->first;
+		line->queued--;
 		driver_start(line, next);
-	} else if (!stopping) {
-		line_remove_if_idle(line);
 	}
-	ar_cond_broadcast(&ended);
+	if (!stopping && line->first == NULL && line->more && !line->filling && has_room(line)) {
+		line->filling = true;
+		ar_go("workflow line", fill_fiber, line, AR_NO_DEADLINE);
+	}
+	line->starting = false;
 }
 
 struct driving {
@@ -300,17 +246,29 @@ AR_YIELDS static void driver_fiber(void *arg)
 {
 	struct driving driving = *(struct driving *)arg;
 	struct driver *driver = driving.driver;
+	struct line *line = driving.line;
 
 	ar_heap_free(arg);
 	driver->fiber = ar_self();
 	do {
 		driver->again = false;
-		if (drive_once(driver, driving.line->database) != 0 && !ar_cancelled() &&
-		    ar_sleep(PAUSE_MS) == 0)
+		if (drive_once(driver, line->database) == 0) {
+			driver->failures = 0;
+			continue;
+		}
+		seed_drop(driver);
+		if (!ar_cancelled() &&
+		    ar_sleep(AR_MIN(PAUSE_MS << AR_MIN(driver->failures++, 10), PAUSE_MAX_MS)) == 0)
 			driver->again = true;
 		ar_err_clear();
 	} while (driver->again && !ar_cancelled());
-	driver_ended(driving.line, driver);
+	ar_err_clear();
+	driver_free(line, driver);
+	line->active--;
+	next_start(line);
+	ar_cond_broadcast(&ended);
+	if (!stopping)
+		line_remove_if_idle(line);
 }
 
 static void driver_start(struct line *line, struct driver *driver)
@@ -318,64 +276,139 @@ static void driver_start(struct line *line, struct driver *driver)
 	struct driving *driving = ar_heap_new(struct driving);
 
 	*driving = (struct driving){ line, driver };
-	driver->next = line->drivers;
-	line->drivers = driver;
-	line->count++;
+	driver->active = true;
+	line->active++;
 	ar_go("workflow run", driver_fiber, driving, AR_NO_DEADLINE);
 }
 
-struct request {
-	struct ar_str database, id; /* one heap block each */
-};
-
-static struct request *request_new(struct ar_str database, struct ar_str id)
+/* Takes the seed. The line may be gone afterwards: the run may have ended at once. */
+static void enqueue(struct line *line, struct ar_str id, struct workflow_seed *seed)
 {
-	struct request *request = ar_heap_new(struct request);
+	struct driver *driver = ar_map_get(line->drivers, id);
+	bool room = has_room(line) && line->first == NULL;
 
-	request->database = ar_str(ar_heap_strz(database));
-	request->id = ar_str(ar_heap_strz(id));
-	return request;
-}
-
-static void request_free(struct request *request)
-{
-	ar_heap_free((char *)request->database.p);
-	ar_heap_free((char *)request->id.p);
-	ar_heap_free(request);
-}
-
-static void enqueue(struct line *line, struct ar_str id)
-{
-	struct driver *driver = driver_find(line->drivers, id);
-
-	if (driver != NULL) {
-		driver->again = true;
+	if (driver != NULL || (!room && line->queued >= QUEUE_MAX)) {
+		ar_heap_free(seed);
+		if (driver != NULL)
+			driver->again = true;
+		else
+			line->more = true;
 		return;
 	}
-	if (driver_find(line->first, id) != NULL)
-		return;
 	driver = ar_heap_new(struct driver);
-	driver->id = ar_str(ar_heap_strz(id));
-	if (line->count < DRIVERS_MAX) {
+	driver->id = ar_str_n(ar_heap_strz(id), id.n);
+	ar_map_set(line->drivers, driver->id, driver);
+	if (room) {
+		driver->seed = seed;
 		driver_start(line, driver);
 		return;
 	}
+	ar_heap_free(seed); /* it will be read when its turn comes */
 	*line->last = driver;
 	line->last = &driver->next;
+	line->queued++;
+}
+
+/* ---- from the store: after a restart, and when the line was too long ---- */
+
+AR_YIELDS static int running_read(struct ar_tenant *tenant, struct ar_pool *pool,
+				  struct ar_rows *ret)
+{
+	struct ar_scope scope;
+
+	ar_scope_init(&scope, tenant->db, pool);
+	return ar_query(&scope, ret,
+			"SELECT id FROM workflow_runs WHERE status = 'running' "
+			"AND (wake IS NULL OR wake <= ?) ORDER BY id LIMIT ?",
+			AR_ARGS(AR_J_INT(ar_now_ms()), AR_J_INT(DRIVERS_MAX + QUEUE_MAX)));
+}
+
+/* The line stays while this runs: `filling` is set. Returns -1, or 0. */
+AR_YIELDS static int fill(struct line *line)
+{
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+	struct ar_tenant *tenant;
+	struct ar_rows rows;
+
+	if (ar_tenant_acquire(line->database, &tenant) != 0) {
+		if (!ar_err_is(AR_E_TENANT_UNKNOWN))
+			return -1;
+		ar_err_clear();
+		line->more = false;
+		return 0;
+	}
+	line->more = false; /* what begins from here on is heard of */
+	if (running_read(tenant, pool, &rows) != 0) {
+		line->more = true;
+		ar_tenant_release(tenant);
+		return -1;
+	}
+	while (ar_rows_next(&rows) && !stopping)
+		if (ar_map_get(line->drivers, ar_col_str(&rows, 0)) == NULL)
+			enqueue(line, ar_col_str(&rows, 0), NULL);
+	if (rows.count >= DRIVERS_MAX + QUEUE_MAX)
+		line->more = true;
+	ar_tenant_release(tenant);
+	return 0;
+}
+
+AR_YIELDS int workflow_resume(struct ar_str database)
+{
+	struct line *line;
+	int rc;
+
+	if (stopping)
+		return 0;
+	line = line_of(database);
+	if (line->filling)
+		return 0;
+	line->filling = true;
+	rc = fill(line);
+	line->filling = false;
+	ar_cond_broadcast(&ended);
+	if (rc != 0)
+		line->more = false; /* the bus asks again */
+	next_start(line);
+	if (!stopping)
+		line_remove_if_idle(line);
+	return rc;
+}
+
+/* ---- from any loop ---- */
+
+struct request {
+	struct ar_str database, id; /* in one heap block with the request */
+	struct workflow_seed *seed;
+};
+
+static struct request *request_new(struct ar_str database, struct ar_str id,
+				   struct workflow_seed *seed)
+{
+	struct request *request = ar_heap_alloc(sizeof(*request) + database.n + id.n);
+	char *at = put((char *)(request + 1), database, &request->database);
+
+	put(at, id, &request->id);
+	request->seed = seed;
+	return request;
 }
 
 static void drive_at_home(void *arg)
 {
 	struct request *request = arg;
 
-	if (!stopping)
-		enqueue(line_of(request->database), request->id);
-	request_free(request);
+	if (stopping)
+		ar_heap_free(request->seed);
+	else
+		enqueue(line_of(request->database), request->id, request->seed);
+	ar_heap_free(request);
 }
 
-void workflow_drive(struct ar_str database, struct ar_str run_id)
+void workflow_drive(struct ar_str database, struct ar_str run_id, struct workflow_seed *seed)
 {
-	ar_bus_go_home(database, drive_at_home, request_new(database, run_id));
+	if (stopping) /* so does the bus; the run is taken up at the next start */
+		ar_heap_free(seed);
+	else
+		ar_bus_go_home(database, drive_at_home, request_new(database, run_id, seed));
 }
 
 static void driver_cancel(struct driver *driver)
@@ -385,8 +418,8 @@ static void driver_cancel(struct driver *driver)
 	if (run != NULL) {
 		run->cancelled = true;
 		for (size_t i = 0; i < run->graph->nsteps; i++)
-			if (run->fibers[i] != NULL)
-				ar_cancel(run->fibers[i]);
+			if (run->states[i].fiber != NULL)
+				ar_cancel(run->states[i].fiber);
 	}
 	ar_cancel(driver->fiber);
 }
@@ -394,80 +427,101 @@ static void driver_cancel(struct driver *driver)
 static void cancel_at_home(void *arg)
 {
 	struct request *request = arg;
-	struct driver *driver = driver_find(line_of(request->database)->drivers, request->id);
+	struct line *line = line_find(request->database);
+	struct driver *driver = line != NULL ? ar_map_get(line->drivers, request->id) : NULL;
 
-	if (driver != NULL)
+	if (driver != NULL && driver->active)
 		driver_cancel(driver);
-	else
-		line_remove_if_idle(line_of(request->database));
-	request_free(request);
+	ar_heap_free(request);
 }
 
 void workflow_cancel(struct ar_str database, struct ar_str run_id)
 {
-	ar_bus_go_home(database, cancel_at_home, request_new(database, run_id));
+	if (!stopping)
+		ar_bus_go_home(database, cancel_at_home, request_new(database, run_id, NULL));
 }
 
-/* ---- coming back ---- */
+struct timed {
+	struct ar_str database, id;
+};
 
-AR_YIELDS int workflow_resume(struct ar_str database)
+static void timed_drive(void *arg)
 {
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
-	struct ar_tenant *tenant;
-	struct ar_scope scope;
-	struct ar_rows rows;
-	int found = 0;
+	const struct timed *timed = arg;
 
-	if (ar_tenant_acquire(database, &tenant) != 0)
-		return -1;
-	ar_scope_init(&scope, tenant->db, pool);
-	if (ar_query(&scope, &rows, "SELECT id FROM workflow_runs WHERE status = 'running' ORDER BY id",
-		     AR_NO_ARGS) != 0) {
-		ar_tenant_release(tenant);
-		return -1;
-	}
-	while (ar_rows_next(&rows) && !stopping) {
-		enqueue(line_of(database), ar_col_str(&rows, 0));
-		found++;
-	}
-	ar_tenant_release(tenant);
-	return found;
+	workflow_drive(timed->database, timed->id, NULL);
 }
 
-/* The bus's timer deletes itself in this scope; the driver goes on from what is on disk. */
+/* The bus deletes the timer in this scope; the driver goes on from what is on disk. */
 AR_YIELDS int workflow_timer(struct ar_scope *scope, struct ar_str database,
 			     const struct ar_timer *timer)
 {
-	struct ar_str id = ar_str_sub(timer->data, 1, timer->data.n - 2);
+	struct timed *timed = ar_new(scope->pool, struct timed);
 
-	workflow_drive(database, ar_str_dup(scope->pool, id));
+	timed->database = ar_str_dup(scope->pool, database);
+	timed->id = ar_str_dup(scope->pool, ar_str_sub(timer->data, 1, timer->data.n - 2));
+	return ar_after_commit(scope, timed_drive, timed);
+}
+
+/* ---- start and stop ---- */
+
+AR_YIELDS int workflow_engine_start(void)
+{
+	stopping = false;
 	return 0;
 }
 
-static void line_drop_waiting(struct line *line)
+static bool driver_stop(struct ar_str id AR_UNUSED, void *value, void *arg)
 {
-	struct driver *next;
+	struct driver *driver = value;
 
-	for (struct driver *d = line->first; d != NULL; d = next) {
-		next = d->next;
-		driver_free(d);
-	}
+	if (driver->active)
+		driver_cancel(driver);
+	else
+		driver_free(arg, driver);
+	return true;
+}
+
+static bool line_stop(struct ar_str database AR_UNUSED, void *value, void *arg AR_UNUSED)
+{
+	struct line *line = value;
+
 	line->first = NULL;
 	line->last = &line->first;
+	line->queued = 0;
+	line->more = false;
+	ar_map_each(line->drivers, driver_stop, line);
+	return true;
+}
+
+static bool line_end(struct ar_str database AR_UNUSED, void *value, void *arg)
+{
+	struct line *line = value;
+
+	if (line->active > 0 || line->filling)
+		*(bool *)arg = true;
+	else
+		line_remove_if_idle(line);
+	return true;
 }
 
 AR_YIELDS void workflow_engine_stop(void)
 {
+	bool busy;
+
 	stopping = true;
-	for (struct line *line = lines; line != NULL; line = line->next) {
-		line_drop_waiting(line);
-		for (struct driver *d = line->drivers; d != NULL; d = d->next)
-			driver_cancel(d);
+	if (lines == NULL)
+		return;
+	ar_map_each(lines, line_stop, NULL);
+	ar_shield(true);
+	for (;;) {
+		busy = false;
+		ar_map_each(lines, line_end, &busy);
+		if (!busy)
+			break;
+		ar_cond_wait(&ended);
 	}
-	while (lines != NULL) {
-		while (lines->drivers != NULL)
-			if (ar_cond_wait(&ended) != 0)
-				return;
-		line_remove_if_idle(lines);
-	}
+	ar_shield(false);
+	ar_map_free(lines, NULL);
+	lines = NULL;
 }

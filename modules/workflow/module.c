@@ -9,10 +9,13 @@ const struct ar_err_def WORKFLOW_E_CYCLE[1] = { { "workflow/cycle", 422 } };
 const struct ar_err_def WORKFLOW_E_OVER[1] = { { "workflow/over", 409 } };
 const struct ar_err_def WORKFLOW_E_YAML[1] = { { "workflow/yaml", 400 } };
 const struct ar_err_def WORKFLOW_E_STEP[1] = { { "workflow/step", 422 } };
+const struct ar_err_def WORKFLOW_E_VERSION[1] = { { "workflow/version", 422 } };
+const struct ar_err_def WORKFLOW_E_STALE[1] = { { "workflow/stale", 409 } };
 
 static const struct ar_err_def *const errors[] = {
-	WORKFLOW_E_DEFINITION, WORKFLOW_E_ESCALATION, WORKFLOW_E_CYCLE, WORKFLOW_E_OVER,
-	WORKFLOW_E_YAML,       WORKFLOW_E_STEP,       NULL,
+	WORKFLOW_E_DEFINITION, WORKFLOW_E_ESCALATION, WORKFLOW_E_CYCLE,
+	WORKFLOW_E_OVER,       WORKFLOW_E_YAML,       WORKFLOW_E_STEP,
+	WORKFLOW_E_VERSION,    WORKFLOW_E_STALE,      NULL,
 };
 
 #define NAME_ROW(name_)                                                                            \
@@ -28,15 +31,19 @@ static const struct ar_field run_create_in[] = {
 static const struct ar_field id_in[] = { AR_FIELD_FREE("id", AR_F_ID, .required = true), { 0 } };
 
 static const struct ar_field workflow_out[] = {
-	AR_FIELD_FREE("name", AR_F_TEXT),         AR_FIELD_FREE("version", AR_F_ID),
-	AR_FIELD_FREE("number", AR_F_INT),        AR_FIELD_FREE("description", AR_F_TEXT),
-	AR_FIELD_FREE("definition", AR_F_OBJECT), AR_FIELD_FREE("source", AR_F_TEXT),
-	AR_FIELD_FREE("created", AR_F_TIME),      AR_FIELD_FREE("updated", AR_F_TIME),
+	AR_FIELD_FREE("name", AR_F_TEXT),
+	AR_FIELD_FREE("version", AR_F_ID),
+	AR_FIELD_FREE("number", AR_F_INT),
+	AR_FIELD_FREE("description", AR_F_TEXT),
+	AR_FIELD_FREE("definition", AR_F_OBJECT),
+	AR_FIELD_FREE("source", AR_F_TEXT),
+	AR_FIELD_FREE("created", AR_F_TIME),
+	AR_FIELD_FREE("updated", AR_F_TIME),
 	{ 0 },
 };
 static const struct ar_field version_out[] = {
-	AR_FIELD_FREE("id", AR_F_ID),       AR_FIELD_FREE("number", AR_F_INT),
-	AR_FIELD_FREE("sha256", AR_F_TEXT), AR_FIELD_FREE("createdBy", AR_F_TEXT),
+	AR_FIELD_FREE("id", AR_F_ID),        AR_FIELD_FREE("number", AR_F_INT),
+	AR_FIELD_FREE("sha256", AR_F_TEXT),  AR_FIELD_FREE("createdBy", AR_F_TEXT),
 	AR_FIELD_FREE("created", AR_F_TIME), { 0 },
 };
 static const struct ar_field run_out[] = {
@@ -54,12 +61,16 @@ static const struct ar_field run_out[] = {
 	{ 0 },
 };
 static const struct ar_field step_out[] = {
-	AR_FIELD_FREE("step", AR_F_TEXT),    AR_FIELD_FREE("action", AR_F_TEXT),
+	AR_FIELD_FREE("step", AR_F_TEXT),
+	AR_FIELD_FREE("action", AR_F_TEXT),
 	AR_FIELD_FREE("status", AR_F_TEXT,
 		      .help = "pending, waiting, succeeded, skipped, failed or cancelled"),
-	AR_FIELD_FREE("attempt", AR_F_INT),  AR_FIELD_FREE("output", AR_F_JSON),
-	AR_FIELD_FREE("error", AR_F_OBJECT), AR_FIELD_FREE("next", AR_F_TIME),
-	AR_FIELD_FREE("started", AR_F_TIME), AR_FIELD_FREE("finished", AR_F_TIME),
+	AR_FIELD_FREE("attempt", AR_F_INT),
+	AR_FIELD_FREE("output", AR_F_JSON),
+	AR_FIELD_FREE("error", AR_F_OBJECT),
+	AR_FIELD_FREE("next", AR_F_TIME),
+	AR_FIELD_FREE("started", AR_F_TIME),
+	AR_FIELD_FREE("finished", AR_F_TIME),
 	{ 0 },
 };
 static const struct ar_field steps_out[] = {
@@ -83,7 +94,8 @@ static const struct ar_action actions[] = {
 	{ "workflows.get", "GET /workflows/{name}", READ, .in = name_in, .out = workflow_out,
 	  .run = workflow_get, .help = "Read a workflow with its source" },
 	{ "workflows.delete", "DELETE /workflows/{name}", WRITE, .in = name_in,
-	  .run = workflow_delete, .flags = AR_A_WRITE, .help = "Delete a workflow without running runs" },
+	  .run = workflow_delete, .flags = AR_A_WRITE,
+	  .help = "Delete a workflow without running runs" },
 	{ "workflows.list_versions", "GET /workflows/{name}/versions", READ, .in = name_in,
 	  .out = version_out, .run = workflow_version_list, .flags = AR_A_LIST,
 	  .help = "List the versions of a workflow" },
@@ -121,6 +133,7 @@ const struct ar_module workflow_module = {
 	.migrations = workflow_migrations,
 	.errors = errors,
 	.start = start,
+	.attach = workflow_engine_start,
 	.detach = workflow_engine_stop,
 	.demo = workflow_demo,
 };

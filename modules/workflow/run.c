@@ -1,5 +1,5 @@
 /*
- * run.c - runs as their callers see them: start, list, look in, cancel; started by an event.
+ * run.c - runs as their callers see them: start, list, look in, cancel. What is secret is masked.
  */
 #include "workflow/workflow_int.h"
 
@@ -18,40 +18,37 @@ AR_YIELDS static int run_graph(struct ar_call *call, struct ar_str version,
 {
 	if (workflow_graph_get(call->tenant, call->pool, version, ret) == 0)
 		return 0;
-	if (!ar_err_is(AR_E_NOT_FOUND))
+	if (!ar_err_is(AR_E_NOT_FOUND) && !ar_err_is(WORKFLOW_E_VERSION))
 		return -1;
-	ar_err_clear(); /* its workflow was deleted: the run ended, its input was masked then */
+	ar_err_clear(); /* its workflow was deleted: the run ended, and was masked then */
 	*ret = NULL;
 	return 0;
 }
 
-AR_YIELDS static int run_input_write(struct ar_call *call, struct ar_jw *w, struct ar_str version,
-				     struct ar_str text)
+static int json_read(struct ar_pool *pool, struct ar_str text, struct ar_json **ret)
 {
-	static const struct ar_json_limits limits = { (size_t)8 << 20, 64, 1000000 };
-	struct workflow_graph *graph;
-	struct ar_json *input;
+	static const struct ar_json_limits limits = { WORKFLOW_STATE_MAX * 2, 256, 4000000 };
 
-	if (run_graph(call, version, &graph) != 0)
-		return -1;
-	ar_jw_keyz(w, "input");
-	if (graph == NULL) {
-		ar_jw_raw(w, text);
+	return ar_json_parse(pool, text, &limits, ret) == 0 ? 0 : ar_fail_over(AR_E_INTERNAL);
+}
+
+static int masked_write(struct ar_call *call, struct ar_jw *w, const char *key,
+			const struct workflow_mask *mask, const struct ar_rows *rows, size_t col)
+{
+	struct ar_json *value;
+
+	ar_jw_keyz(w, key);
+	if (ar_col_null(rows, col)) {
+		ar_jw_null(w);
 		return 0;
 	}
-	if (ar_json_parse(call->pool, text, &limits, &input) != 0)
-		return ar_fail_over(AR_E_INTERNAL);
-	ar_jw_value(w, workflow_masked(call->pool, input, graph));
+	if (json_read(call->pool, ar_col_str(rows, col), &value) != 0)
+		return -1;
+	ar_jw_value(w, workflow_masked(call->pool, mask, value));
 	return 0;
 }
 
-static void raw_or_null(struct ar_jw *w, const char *key, struct ar_rows *rows, size_t col)
-{
-	ar_jw_keyz(w, key);
-	ar_jw_raw(w, ar_col_null(rows, col) ? AR_STR("null") : ar_col_str(rows, col));
-}
-
-static void time_or_null(struct ar_jw *w, const char *key, struct ar_rows *rows, size_t col)
+static void time_or_null(struct ar_jw *w, const char *key, const struct ar_rows *rows, size_t col)
 {
 	ar_jw_keyz(w, key);
 	if (ar_col_null(rows, col))
@@ -60,9 +57,22 @@ static void time_or_null(struct ar_jw *w, const char *key, struct ar_rows *rows,
 		ar_jw_time(w, ar_col_int(rows, col));
 }
 
-AR_YIELDS static int run_write(struct ar_call *call, struct ar_str id, int status)
+static void texts_write(struct ar_jw *w, const char *const *names, const struct ar_str *values)
 {
-	static const char *const texts[] = { "id", "workflow", "version", "status", "traceId" };
+	for (size_t i = 0; names[i] != NULL; i++) {
+		ar_jw_keyz(w, names[i]);
+		ar_jw_str(w, values[i]);
+	}
+}
+
+static const char *const head[] = { "id", "workflow", "version", "status", "traceId", NULL };
+
+AR_YIELDS static int run_write(struct ar_call *call, struct ar_str id)
+{
+	struct workflow_graph *graph;
+	struct workflow_mask mask;
+	struct ar_str values[AR_COUNT(head)];
+	struct ar_json *input;
 	struct ar_rows rows;
 	struct ar_jw *w;
 
@@ -73,23 +83,27 @@ AR_YIELDS static int run_write(struct ar_call *call, struct ar_str id, int statu
 		return -1;
 	if (!ar_rows_next(&rows))
 		return ar_fail(AR_E_NOT_FOUND, "what", "run");
-	w = ar_reply_json(call, status);
-	ar_jw_object(w);
-	for (size_t i = 0; i < AR_COUNT(texts); i++) {
-		ar_jw_keyz(w, texts[i]);
-		ar_jw_str(w, ar_col_str(&rows, i));
-	}
-	if (run_input_write(call, w, ar_col_str(&rows, 2), ar_col_str(&rows, 5)) != 0)
+	if (run_graph(call, ar_col_str(&rows, 2), &graph) != 0 ||
+	    json_read(call->pool, ar_col_str(&rows, 5), &input) != 0)
 		return -1;
-	raw_or_null(w, "output", &rows, 6);
-	raw_or_null(w, "error", &rows, 7);
-	raw_or_null(w, "cause", &rows, 8);
+	mask = workflow_mask(call->pool, graph, input);
+	w = ar_reply_json(call, 0);
+	ar_jw_object(w);
+	for (size_t i = 0; head[i] != NULL; i++)
+		values[i] = ar_col_str(&rows, i);
+	texts_write(w, head, values);
+	if (masked_write(call, w, "input", &mask, &rows, 5) != 0 ||
+	    masked_write(call, w, "output", &mask, &rows, 6) != 0 ||
+	    masked_write(call, w, "error", &mask, &rows, 7) != 0 ||
+	    masked_write(call, w, "cause", &mask, &rows, 8) != 0)
+		return -1;
 	time_or_null(w, "created", &rows, 9);
 	time_or_null(w, "finished", &rows, 10);
 	ar_jw_object_end(w);
 	return 0;
 }
 
+/* The reply says what was written; it is not read again. */
 AR_YIELDS int workflow_run_create(struct ar_call *call)
 {
 	struct workflow_start start = {
@@ -98,11 +112,34 @@ AR_YIELDS int workflow_run_create(struct ar_call *call)
 		.cause = cause_of(call),
 		.trace_id = call->trace_id,
 	};
-	struct ar_str id;
+	struct workflow_started started;
+	struct workflow_graph *graph;
+	struct workflow_mask mask;
+	struct ar_jw *w;
 
-	if (workflow_run_start(&call->scope, call->tenant, &start, &id) != 0)
+	if (workflow_run_start(&call->scope, call->tenant, &start, &started) != 0 ||
+	    run_graph(call, started.version, &graph) != 0)
 		return -1;
-	return run_write(call, id, 0);
+	mask = workflow_mask(call->pool, graph, start.input);
+	w = ar_reply_json(call, 0);
+	ar_jw_object(w);
+	texts_write(w, head,
+		    (const struct ar_str[]){ started.id, start.workflow, started.version,
+					     AR_STR("running"), start.trace_id });
+	ar_jw_keyz(w, "input");
+	ar_jw_value(w, workflow_masked(call->pool, &mask, start.input));
+	ar_jw_keyz(w, "output");
+	ar_jw_null(w);
+	ar_jw_keyz(w, "error");
+	ar_jw_null(w);
+	ar_jw_keyz(w, "cause");
+	ar_jw_value(w, start.cause);
+	ar_jw_keyz(w, "created");
+	ar_jw_time(w, started.created_ms);
+	ar_jw_keyz(w, "finished");
+	ar_jw_null(w);
+	ar_jw_object_end(w);
+	return 0;
 }
 
 AR_YIELDS int workflow_run_list(struct ar_call *call)
@@ -126,47 +163,99 @@ AR_YIELDS int workflow_run_list(struct ar_call *call)
 
 AR_YIELDS int workflow_run_get(struct ar_call *call)
 {
-	return run_write(call, ar_in_str(call, "id"), 0);
+	return run_write(call, ar_in_str(call, "id"));
 }
 
-static void step_write(struct ar_jw *w, const struct workflow_step *step, struct ar_rows *rows)
+/* ---- the steps of a run ---- */
+
+struct step_rows {
+	struct ar_rows rows;
+	struct workflow_mask mask;
+	bool over; /* what did not begin will not */
+};
+
+/* A hidden step's output is not shown; until the run ends it is in the store. */
+static int step_write(struct ar_call *call, struct ar_jw *w, const struct workflow_step *step,
+		      const struct step_rows *steps, const struct ar_rows *row)
 {
+	struct ar_str begun = steps->over ? AR_STR("cancelled") : AR_STR("pending");
+
 	ar_jw_object(w);
 	ar_jw_keyz(w, "step");
 	ar_jw_str(w, step->name);
 	ar_jw_keyz(w, "action");
 	ar_jw_strz(w, step->action->name);
 	ar_jw_keyz(w, "status");
-	ar_jw_str(w, rows != NULL ? ar_col_str(rows, 1) : AR_STR("pending"));
+	ar_jw_str(w, row != NULL ? ar_col_str(row, 1) : begun);
 	ar_jw_keyz(w, "attempt");
-	ar_jw_int(w, rows != NULL ? ar_col_int(rows, 2) : 0);
-	if (rows != NULL) {
-		raw_or_null(w, "output", rows, 3);
-		raw_or_null(w, "error", rows, 4);
-		time_or_null(w, "next", rows, 5);
-		time_or_null(w, "started", rows, 6);
-		time_or_null(w, "finished", rows, 7);
+	ar_jw_int(w, row != NULL ? ar_col_int(row, 2) : 0);
+	if (row != NULL) {
+		if (step->hidden && !ar_col_null(row, 3)) {
+			ar_jw_keyz(w, "output");
+			ar_jw_strz(w, "***");
+		} else if (masked_write(call, w, "output", &steps->mask, row, 3) != 0) {
+			return -1;
+		}
+		if (masked_write(call, w, "error", &steps->mask, row, 4) != 0)
+			return -1;
+		time_or_null(w, "next", row, 5);
+		time_or_null(w, "started", row, 6);
+		time_or_null(w, "finished", row, 7);
 	}
 	ar_jw_object_end(w);
+	return 0;
+}
+
+/* Secret texts are in the input, and in what earlier steps made. */
+static int steps_mask(struct ar_call *call, const struct workflow_graph *graph,
+		      struct step_rows *steps)
+{
+	struct ar_rows rows = steps->rows;
+	struct ar_json *output;
+
+	while (ar_rows_next(&rows)) {
+		if (ar_col_null(&rows, 3))
+			continue;
+		if (json_read(call->pool, ar_col_str(&rows, 3), &output) != 0)
+			return -1;
+		ar_mask_gather(call->pool, output, graph->secrets, steps->mask.texts);
+	}
+	return 0;
+}
+
+AR_YIELDS static int steps_read(struct ar_call *call, struct workflow_graph **ret_graph,
+				struct step_rows *ret)
+{
+	struct ar_rows rows;
+	struct ar_json *input;
+
+	if (ar_query(&call->scope, &rows,
+		     "SELECT version, input, status FROM workflow_runs WHERE id = ?",
+		     AR_ARGS(AR_J_STR(ar_in_str(call, "id")))) != 0)
+		return -1;
+	if (!ar_rows_next(&rows))
+		return ar_fail(AR_E_NOT_FOUND, "what", "run");
+	if (workflow_graph_get(call->tenant, call->pool, ar_col_str(&rows, 0), ret_graph) != 0 ||
+	    json_read(call->pool, ar_col_str(&rows, 1), &input) != 0)
+		return -1;
+	ret->over = !ar_str_is(ar_col_str(&rows, 2), "running");
+	ret->mask = workflow_mask(call->pool, *ret_graph, input);
+	if (ar_query(&call->scope, &ret->rows,
+		     "SELECT step, status, attempt, output, error, next_ms, started, finished "
+		     "FROM workflow_steps WHERE run_id = ?",
+		     AR_ARGS(AR_J_STR(ar_in_str(call, "id")))) != 0)
+		return -1;
+	return steps_mask(call, *ret_graph, ret);
 }
 
 /* All steps in an order that respects what they need, those not begun too. */
 AR_YIELDS int workflow_run_steps(struct ar_call *call)
 {
 	struct workflow_graph *graph;
-	struct ar_rows rows;
+	struct step_rows steps;
 	struct ar_jw *w;
 
-	if (ar_query(&call->scope, &rows, "SELECT version FROM workflow_runs WHERE id = ?",
-		     AR_ARGS(AR_J_STR(ar_in_str(call, "id")))) != 0)
-		return -1;
-	if (!ar_rows_next(&rows))
-		return ar_fail(AR_E_NOT_FOUND, "what", "run");
-	if (workflow_graph_get(call->tenant, call->pool, ar_col_str(&rows, 0), &graph) != 0 ||
-	    ar_query(&call->scope, &rows,
-		     "SELECT step, status, attempt, output, error, next_ms, started, finished "
-		     "FROM workflow_steps WHERE run_id = ?",
-		     AR_ARGS(AR_J_STR(ar_in_str(call, "id")))) != 0)
+	if (steps_read(call, &graph, &steps) != 0)
 		return -1;
 	w = ar_reply_json(call, 0);
 	ar_jw_object(w);
@@ -174,12 +263,13 @@ AR_YIELDS int workflow_run_steps(struct ar_call *call)
 	ar_jw_array(w);
 	for (size_t o = 0; o < graph->nsteps; o++) {
 		const struct workflow_step *step = &graph->steps[graph->order[o]];
+		struct ar_rows row = steps.rows;
 		bool found = false;
 
-		rows.at = 0;
-		while (!found && ar_rows_next(&rows))
-			found = ar_str_eq(ar_col_str(&rows, 0), step->name);
-		step_write(w, step, found ? &rows : NULL);
+		while (!found && ar_rows_next(&row))
+			found = ar_str_eq(ar_col_str(&row, 0), step->name);
+		if (step_write(call, w, step, &steps, found ? &row : NULL) != 0)
+			return -1;
 	}
 	ar_jw_array_end(w);
 	ar_jw_object_end(w);
@@ -199,82 +289,84 @@ static void cancelled_tell(void *arg)
 	workflow_cancel(cancelled->database, cancelled->id);
 }
 
+/* The steps' outputs as they are kept from now on. */
+AR_YIELDS static int outputs_mask(struct ar_call *call, const struct workflow_graph *graph,
+				  struct ar_str id)
+{
+	struct step_rows steps;
+	struct workflow_graph *same;
+
+	if (steps_read(call, &same, &steps) != 0)
+		return -1;
+	while (ar_rows_next(&steps.rows)) {
+		const struct workflow_step *step =
+			workflow_step_find(graph, ar_col_str(&steps.rows, 0));
+		struct ar_json *output, *masked;
+
+		if (step == NULL || ar_col_null(&steps.rows, 3))
+			continue;
+		if (json_read(call->pool, ar_col_str(&steps.rows, 3), &output) != 0)
+			return -1;
+		masked = step->hidden ? ar_json_str(call->pool, AR_STR("***"))
+				      : workflow_masked(call->pool, &steps.mask, output);
+		if (masked != output &&
+		    ar_exec(&call->scope,
+			    "UPDATE workflow_steps SET output = ? WHERE run_id = ? AND step = ?",
+			    AR_ARGS(AR_J_STR(ar_json_print(call->pool, masked)), AR_J_STR(id),
+				    AR_J_STR(step->name)),
+			    NULL) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+AR_YIELDS static int cancel_write(struct ar_call *call, struct ar_str id, struct ar_str workflow,
+				  struct ar_str version, struct ar_str text)
+{
+	struct workflow_graph *graph;
+	struct workflow_mask mask;
+	struct ar_json *input;
+
+	if (run_graph(call, version, &graph) != 0 || json_read(call->pool, text, &input) != 0)
+		return -1;
+	mask = workflow_mask(call->pool, graph, input);
+	input = graph != NULL ? workflow_masked(call->pool, &mask, input)
+			      : ar_json_new(call->pool, AR_OBJECT);
+	if ((graph != NULL && outputs_mask(call, graph, id) != 0) ||
+	    ar_exec(&call->scope,
+		    "UPDATE workflow_runs SET status = 'cancelled', input = ?, wake = NULL, "
+		    "finished = ? WHERE id = ?",
+		    AR_ARGS(AR_J_STR(ar_json_print(call->pool, input)), AR_J_INT(ar_now_ms()),
+			    AR_J_STR(id)),
+		    NULL) != 0 ||
+	    ar_exec(&call->scope,
+		    "UPDATE workflow_steps SET status = 'cancelled' WHERE run_id = ? "
+		    "AND status = 'waiting'",
+		    AR_ARGS(AR_J_STR(id)), NULL) != 0 ||
+	    ar_timer_clear(&call->scope, workflow_timer_id(call->pool, id)) != 0)
+		return -1;
+	return workflow_finished_publish(&call->scope, id, workflow, "cancelled");
+}
+
 /* What a step did stays done; nothing of the run happens after this commit. */
 AR_YIELDS int workflow_run_cancel(struct ar_call *call)
 {
 	struct cancelled *cancelled = ar_new(call->pool, struct cancelled);
-	struct workflow_graph *graph;
-	struct ar_json *input;
 	struct ar_rows rows;
 
 	cancelled->database = call->tenant->name;
 	cancelled->id = ar_in_str(call, "id");
 	if (ar_query_lock(&call->scope, &rows,
-			  "SELECT status, version, input FROM workflow_runs WHERE id = ?",
+			  "SELECT status, workflow, version, input FROM workflow_runs WHERE id = ?",
 			  AR_ARGS(AR_J_STR(cancelled->id))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))
 		return ar_fail(AR_E_NOT_FOUND, "what", "run");
 	if (!ar_str_is(ar_col_str(&rows, 0), "running"))
 		return ar_fail(WORKFLOW_E_OVER);
-	if (workflow_graph_get(call->tenant, call->pool, ar_col_str(&rows, 1), &graph) != 0 ||
-	    ar_json_parse(call->pool, ar_col_str(&rows, 2), &ar_json_limits_default, &input) != 0)
-		return -1;
-	input = workflow_masked(call->pool, input, graph);
-	if (ar_exec(&call->scope,
-		    "UPDATE workflow_runs SET status = 'cancelled', input = ?, finished = ? "
-		    "WHERE id = ?",
-		    AR_ARGS(AR_J_STR(ar_json_print(call->pool, input)), AR_J_INT(ar_now_ms()),
-			    AR_J_STR(cancelled->id)),
-		    NULL) != 0 ||
-	    ar_exec(&call->scope,
-		    "UPDATE workflow_steps SET status = 'cancelled' WHERE run_id = ? "
-		    "AND status = 'waiting'",
-		    AR_ARGS(AR_J_STR(cancelled->id)), NULL) != 0 ||
+	if (cancel_write(call, cancelled->id, ar_col_str(&rows, 1), ar_col_str(&rows, 2),
+			 ar_col_str(&rows, 3)) != 0 ||
 	    ar_after_commit(&call->scope, cancelled_tell, cancelled) != 0)
 		return -1;
-	return run_write(call, cancelled->id, 0);
-}
-
-/* ---- started by an event ---- */
-
-static struct ar_json *event_cause(struct ar_pool *pool, const struct ar_event *event)
-{
-	struct ar_json *cause = ar_json_new(pool, AR_OBJECT), *json = ar_json_new(pool, AR_OBJECT);
-
-	ar_json_set(json, AR_STR("id"), ar_json_str(pool, event->id));
-	ar_json_set(json, AR_STR("topic"), ar_json_str(pool, event->topic));
-	ar_json_set(json, AR_STR("key"), ar_json_str(pool, event->key));
-	ar_json_set(cause, AR_STR("event"), json);
-	return cause;
-}
-
-/* The run's id comes from the event's: delivered twice, it still starts once. */
-AR_YIELDS int workflow_deliver(struct ar_delivery *delivery)
-{
-	struct ar_pool *pool = delivery->pool;
-	const struct ar_event *event = delivery->event;
-	struct workflow_start start = {
-		.workflow = delivery->target,
-		.id = ar_id_from(pool, ar_strf(pool, "%.*s %.*s", AR_FMT(delivery->subscription),
-					       AR_FMT(event->id))),
-		.input = event->data,
-		.cause = event_cause(pool, event),
-		.trace_id = event->trace_id,
-	};
-	struct ar_tenant *tenant;
-	struct ar_scope scope;
-	struct ar_str id;
-	int result;
-
-	if (ar_tenant_acquire(delivery->database, &tenant) != 0)
-		return -1;
-	ar_scope_init(&scope, tenant->db, pool);
-	result = workflow_run_start(&scope, tenant, &start, &id);
-	if (result == 0)
-		result = ar_commit(&scope);
-	else
-		ar_rollback(&scope);
-	ar_tenant_release(tenant);
-	return result;
+	return run_write(call, cancelled->id);
 }

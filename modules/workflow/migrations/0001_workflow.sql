@@ -29,6 +29,7 @@ CREATE TABLE workflow_runs (
 	error TEXT,
 	cause TEXT NOT NULL,
 	trace_id TEXT NOT NULL,
+	wake BIGINT,
 	created BIGINT NOT NULL,
 	finished BIGINT
 );

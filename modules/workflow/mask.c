@@ -1,0 +1,94 @@
+/*
+ * mask.c - what a record of a run does not show, and errors as they are kept.
+ *
+ * A run needs its secrets until it ends, so until then they are in the store as they came, and every
+ * answer about the run is masked; at its end they are masked where they are kept. Secret is what the
+ * action room says, what stands under a name that the workflow's own actions take as a secret, and
+ * the texts found there, wherever they come up again.
+ */
+#include "workflow/workflow_int.h"
+
+struct workflow_mask workflow_mask(struct ar_pool *pool, const struct workflow_graph *graph,
+				   const struct ar_json *input)
+{
+	struct workflow_mask mask = { graph, ar_json_new(pool, AR_ARRAY) };
+
+	if (input != NULL)
+		ar_mask_gather(pool, input, graph != NULL ? graph->secrets : NULL, mask.texts);
+	return mask;
+}
+
+static void gather_all(struct ar_pool *pool, const struct ar_json *value, struct ar_json *texts)
+{
+	if (value->type == AR_STRING && value->s.n > 0)
+		ar_json_add(texts, ar_json_str(pool, value->s));
+	if (value->type == AR_ARRAY || value->type == AR_OBJECT)
+		ar_json_each (m, value)
+			gather_all(pool, m, texts);
+}
+
+struct workflow_mask workflow_run_mask(struct ar_pool *pool, const struct workflow_run *run)
+{
+	struct workflow_mask mask = workflow_mask(pool, run->graph, run->input);
+
+	for (size_t i = 0; i < run->graph->nsteps; i++) {
+		const struct ar_json *output = run->states[i].output;
+
+		if (output == NULL)
+			continue;
+		if (run->graph->steps[i].hidden)
+			gather_all(pool, output, mask.texts);
+		else
+			ar_mask_gather(pool, output, run->graph->secrets, mask.texts);
+	}
+	return mask;
+}
+
+struct ar_json *workflow_masked(struct ar_pool *pool, const struct workflow_mask *mask,
+				const struct ar_json *value)
+{
+	if (value == NULL)
+		return NULL;
+	return ar_mask(pool, value, mask->graph != NULL ? mask->graph->secrets : NULL, mask->texts);
+}
+
+/* ---- errors ---- */
+
+#define PARAM_MAX 2000 /* bytes */
+
+static struct ar_json *param_text(struct ar_pool *pool, const char *value)
+{
+	struct ar_str s = ar_str_sub(ar_str(value), 0, PARAM_MAX);
+
+	for (int i = 0; i < 3 && s.n > 0 && !ar_utf8_valid(s); i++) /* cut inside of a character */
+		s.n--;
+	return ar_json_str(pool, ar_str_dup(pool, s));
+}
+
+static struct ar_json *error_fields(struct ar_pool *pool, const struct ar_err *err)
+{
+	struct ar_json *fields = ar_json_new(pool, AR_OBJECT);
+
+	for (const struct ar_err_field *f = err->fields; f != NULL; f = f->next)
+		ar_json_set(fields, ar_str_dup(pool, ar_str(f->path)),
+			    ar_json_str(pool, ar_str_dup(pool, ar_str(f->code))));
+	return fields;
+}
+
+struct ar_json *workflow_error(struct ar_pool *pool)
+{
+	struct ar_json *json = ar_json_new(pool, AR_OBJECT);
+	const struct ar_err *err = ar_err();
+	struct ar_str title = ar_message(pool, AR_STR("en"), err->def->slug, err->params);
+
+	ar_json_set(json, AR_STR("code"), ar_json_str(pool, ar_str(err->def->slug)));
+	ar_json_set(json, AR_STR("status"), ar_json_int(pool, err->def->status));
+	ar_json_set(json, AR_STR("title"), param_text(pool, ar_strz(pool, title)));
+	for (const struct ar_err_param *p = err->params; p != NULL; p = p->next)
+		if (ar_json_get(json, p->key) == NULL)
+			ar_json_set(json, ar_str_dup(pool, ar_str(p->key)),
+				    param_text(pool, p->value));
+	if (err->fields != NULL)
+		ar_json_set(json, AR_STR("fields"), error_fields(pool, err));
+	return json;
+}
