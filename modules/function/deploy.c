@@ -10,7 +10,7 @@ static int may_grant(struct ar_call *call, const struct ar_json *permissions)
 {
 	if (permissions == NULL)
 		return 0;
-	ar_json_each(p, permissions)
+	ar_json_each (p, permissions)
 		if (!ar_who_may(call->who, p->s))
 			return ar_fail(FUNCTION_E_ESCALATION, "permission",
 				       ar_strz(call->pool, p->s));
@@ -47,23 +47,25 @@ AR_YIELDS static int row_insert(struct ar_call *call, struct ar_str name, struct
 {
 	int64_t now = ar_now_ms();
 
-	return ar_exec(&call->scope,
-		       "INSERT INTO function_functions (name, version, number, library, description, "
-		       "allow, permissions, events, limits, created, updated) "
-		       "VALUES (?, ?, 1, 0, '', '" FUNCTION_ALLOW "', '[]', '[]', '{}', ?, ?)",
-		       AR_ARGS(AR_J_STR(name), AR_J_STR(version), AR_J_INT(now), AR_J_INT(now)), NULL);
+	return ar_exec(
+		&call->scope,
+		"INSERT INTO function_functions (name, version, number, library, description, "
+		"allow, permissions, events, limits, created, updated) "
+		"VALUES (?, ?, 1, 0, '', '" FUNCTION_ALLOW "', '[]', '[]', '{}', ?, ?)",
+		AR_ARGS(AR_J_STR(name), AR_J_STR(version), AR_J_INT(now), AR_J_INT(now)), NULL);
 }
 
 AR_YIELDS static int version_insert(struct ar_call *call, struct ar_str name, struct ar_str sha256,
 				    const struct current *current)
 {
-	return ar_exec(&call->scope,
-		       "INSERT INTO function_versions (id, function, number, source, sha256, created, "
-		       "created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		       AR_ARGS(AR_J_STR(current->version), AR_J_STR(name), AR_J_INT(current->number),
-			       AR_J_STR(ar_in_str(call, "source")), AR_J_STR(sha256),
-			       AR_J_INT(ar_now_ms()), AR_J_STR(call->who->id)),
-		       NULL);
+	return ar_exec(
+		&call->scope,
+		"INSERT INTO function_versions (id, function, number, source, sha256, created, "
+		"created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		AR_ARGS(AR_J_STR(current->version), AR_J_STR(name), AR_J_INT(current->number),
+			AR_J_STR(ar_in_str(call, "source")), AR_J_STR(sha256),
+			AR_J_INT(ar_now_ms()), AR_J_STR(call->who->id)),
+		NULL);
 }
 
 /* Settings that were not given stay as they are. */
@@ -112,7 +114,7 @@ AR_YIELDS static int subscribe(struct ar_call *call, struct ar_str name,
 {
 	size_t i = 0;
 
-	ar_json_each(topic, events) {
+	ar_json_each (topic, events) {
 		struct ar_subscription subscription = {
 			.name = subscription_name(call->pool, name, i++),
 			.topics = topic->s,
@@ -123,9 +125,14 @@ AR_YIELDS static int subscribe(struct ar_call *call, struct ar_str name,
 		if (ar_subscribe(&call->scope, &subscription) != 0)
 			return -1;
 	}
-	for (; i < EVENTS_MAX; i++)
-		if (ar_unsubscribe(&call->scope, subscription_name(call->pool, name, i)) != 0)
+	for (; i < EVENTS_MAX; i++) {
+		if (ar_unsubscribe(&call->scope, subscription_name(call->pool, name, i)) == 0)
+			continue;
+		if (!ar_err_is(AR_E_NOT_FOUND))
 			return -1;
+		ar_err_clear(); /* they are numbered without gaps */
+		break;
+	}
 	return 0;
 }
 
@@ -262,10 +269,11 @@ AR_YIELDS int function_version_get(struct ar_call *call)
 	struct ar_rows rows;
 	struct ar_jw *w;
 
-	if (ar_query(&call->scope, &rows,
-		     "SELECT id, sha256, created_by, source, number, created FROM function_versions "
-		     "WHERE function = ? AND number = ?",
-		     AR_ARGS(AR_J_STR(ar_in_str(call, "name")), *ar_in(call, "number"))) != 0)
+	if (ar_query(
+		    &call->scope, &rows,
+		    "SELECT id, sha256, created_by, source, number, created FROM function_versions "
+		    "WHERE function = ? AND number = ?",
+		    AR_ARGS(AR_J_STR(ar_in_str(call, "name")), *ar_in(call, "number"))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))
 		return ar_fail(AR_E_NOT_FOUND, "what", "version");
@@ -294,8 +302,10 @@ extern const struct ar_file function_demo_files[]; /* scripts/packs/demo/functio
 AR_YIELDS static int demo_put(struct ar_call *call, struct ar_str name, struct ar_str source)
 {
 	struct ar_json *input = ar_json_new(call->pool, AR_OBJECT), *permissions, *ret;
-	struct ar_invoke invoke = { .tenant = call->tenant, .who = &ar_who_system,
-				    .face = AR_FACE_SYSTEM, .action = AR_STR("functions.put"),
+	struct ar_invoke invoke = { .tenant = call->tenant,
+				    .who = &ar_who_system,
+				    .face = AR_FACE_SYSTEM,
+				    .action = AR_STR("functions.put"),
 				    .input = input };
 
 	permissions = ar_json_new(call->pool, AR_ARRAY);

@@ -66,6 +66,8 @@ static int action_read(struct workflow_graph *graph, struct workflow_step *step,
 static int retry_members(struct workflow_step *step, const struct ar_json *retry,
 			 const struct workflow_where *where)
 {
+	const struct ar_json *most = ar_json_get(retry, "max_delay");
+
 	ar_json_each (m, retry) {
 		struct workflow_where at = { .in = where, .name = m->key };
 
@@ -87,6 +89,8 @@ static int retry_members(struct workflow_step *step, const struct ar_json *retry
 			return workflow_bad(&at, "is not a part of retry");
 		}
 	}
+	if (most == NULL)
+		step->retry.max_delay_ms = AR_MAX(step->retry.max_delay_ms, step->retry.delay_ms);
 	return 0;
 }
 

@@ -52,7 +52,8 @@ AR_YIELDS static int graph_load(struct ar_tenant *tenant, struct ar_str version,
 	struct ar_rows rows;
 
 	ar_scope_init(&scope, tenant->db, pool);
-	if (ar_query(&scope, &rows, "SELECT definition FROM workflow_versions WHERE id = ?",
+	if (ar_query(&scope, &rows,
+		     "SELECT definition, workflow FROM workflow_versions WHERE id = ?",
 		     AR_ARGS(AR_J_STR(version))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))
@@ -63,6 +64,7 @@ AR_YIELDS static int graph_load(struct ar_tenant *tenant, struct ar_str version,
 	    workflow_graph_read(own, definition, graph) != 0)
 		return unrunnable();
 	graph->version = ar_str_dup(own, version);
+	graph->name = graph->who->id = ar_str_dup(own, ar_col_str(&rows, 1));
 	graph->refs = 1;
 	own = NULL;
 	*ret = graph;
