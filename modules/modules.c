@@ -4,6 +4,7 @@
 #include "modules.h"
 
 #include "auth/auth.h"
+#include "data/data.h"
 #include "event/event.h"
 #include "function/function.h"
 #include "i18n/i18n.h"
@@ -12,6 +13,6 @@
 #include "workflow/workflow.h"
 
 const struct ar_module *const ar_all_modules[] = {
-	&ar_core_module, &auth_module, &event_module, &storage_module, &function_module,
-	&workflow_module, &i18n_module, &notify_module, NULL,
+	&ar_core_module,  &auth_module,     &data_module, &event_module,  &storage_module,
+	&function_module, &workflow_module, &i18n_module, &notify_module, NULL,
 };

@@ -129,15 +129,16 @@ int ar_fail_why_at(const char *file, int line, const struct ar_err_def *def, con
 	return -1;
 }
 
-int ar_fail_field_at(const char *file, int line, const char *path, const char *code, ...)
+int ar_fail_field_at(const char *file, int line, const struct ar_err_def *def, const char *path,
+		     const char *code, ...)
 {
 	struct ar_errstack *stack = stack_current();
 	struct ar_pool *old = NULL;
 	struct ar_err_field *field, **last;
 	va_list ap;
 
-	if (stack->top == NULL || stack->top->def != AR_E_INVALID)
-		old = stack_push(file, line, false, AR_E_INVALID);
+	if (stack->top == NULL || stack->top->def != def)
+		old = stack_push(file, line, false, def);
 	if (stack->fields < FIELDS_MAX) {
 		field = ar_new(stack->pool, struct ar_err_field);
 		field->path = ar_strz(stack->pool, ar_str(path));

@@ -71,9 +71,12 @@ int ar_fail_why_at(const char *file, int line, const struct ar_err_def *def, con
 	AR_PRINTF(4, 5);
 /* Adds a refused field; when the top is not AR_E_INVALID, starts a new stack with it. */
 #define ar_fail_field(path, code, ...)                                                             \
-	ar_fail_field_at(__FILE__, __LINE__, (path), (code), ##__VA_ARGS__, NULL)
-int ar_fail_field_at(const char *file, int line, const char *path, const char *code, ...)
-	__attribute__((sentinel));
+	ar_fail_field_at(__FILE__, __LINE__, AR_E_INVALID, (path), (code), ##__VA_ARGS__, NULL)
+/* The same under a code of its own: a conflict that one field is to blame for. */
+#define ar_fail_field_as(def, path, code, ...)                                                     \
+	ar_fail_field_at(__FILE__, __LINE__, (def), (path), (code), ##__VA_ARGS__, NULL)
+int ar_fail_field_at(const char *file, int line, const struct ar_err_def *def, const char *path,
+		     const char *code, ...) __attribute__((sentinel));
 
 const struct ar_err *ar_err(void);            /* top of the stack, or NULL */
 bool ar_err_is(const struct ar_err_def *def); /* the top, or any cause below it */

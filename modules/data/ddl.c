@@ -1,0 +1,217 @@
+/*
+ * ddl.c - collections as tables: the statements that make, change and drop them.
+ *
+ * Text is built from names that define.c let through (letters, digits, _), quoted. A field's value
+ * may be missing in old rows, so NOT NULL is the module's business, not the table's; uniqueness and
+ * references are the table's. An index on a field also holds the id, as lists are sorted. Indexes
+ * are named by collection and field: a rename drops them, and whoever renames adds them again.
+ */
+#include "data/data_int.h"
+
+static const char *const sqlite_types[] = {
+	[DATA_TEXT] = "TEXT",     [DATA_INT] = "INTEGER", [DATA_FLOAT] = "REAL",
+	[DATA_BOOL] = "INTEGER",  [DATA_DATE] = "TEXT",   [DATA_DATETIME] = "TEXT",
+	[DATA_JSON] = "TEXT",     [DATA_SELECT] = "TEXT", [DATA_EMAIL] = "TEXT",
+	[DATA_RELATION] = "TEXT",
+};
+#define PG_TEXT "TEXT COLLATE \"C\""
+static const char *const postgres_types[] = {
+	[DATA_TEXT] = PG_TEXT,     [DATA_INT] = "BIGINT",   [DATA_FLOAT] = "DOUBLE PRECISION",
+	[DATA_BOOL] = "BOOLEAN",   [DATA_DATE] = PG_TEXT,   [DATA_DATETIME] = PG_TEXT,
+	[DATA_JSON] = "JSONB",     [DATA_SELECT] = PG_TEXT, [DATA_EMAIL] = PG_TEXT,
+	[DATA_RELATION] = PG_TEXT,
+};
+
+static bool is_postgres(const struct ar_call *call)
+{
+	return ar_db_dialect(call->scope.db) == AR_POSTGRES;
+}
+
+static AR_YIELDS int run(struct ar_call *call, struct ar_sql *sql)
+{
+	const char *text = ar_sql_text(sql);
+
+	if (text == NULL)
+		return ar_fail(AR_E_TOO_LARGE, "what", "collection");
+	return ar_exec_long(&call->scope, text);
+}
+
+static void add_column(const struct ar_call *call, struct ar_sql *sql,
+		       const struct data_collection *c, const struct data_field *field)
+{
+	enum data_type type = field->json ? DATA_JSON : field->type;
+
+	ar_sql_add(sql, field->column);
+	ar_sql_add(sql, " ");
+	ar_sql_add(sql, is_postgres(call) ? postgres_types[type] : sqlite_types[type]);
+	if (field->type != DATA_RELATION || field->multiple)
+		return;
+	ar_sql_add(sql, " REFERENCES ");
+	ar_sql_name(sql, ar_strf(call->pool, "c_%.*s", AR_FMT(field->target)));
+	ar_sql_add(sql, " (\"id\")");
+}
+
+/* ---- indexes ---- */
+
+static void index_name(const struct ar_call *call, struct ar_sql *sql, struct ar_str collection,
+		       struct ar_str field, char kind)
+{
+	struct ar_str text = ar_strf(call->pool, "%.*s.%.*s", AR_FMT(collection), AR_FMT(field));
+
+	/* PostgreSQL cuts names at 63 bytes: long ones are named by their digest. */
+	if (text.n > 58)
+		text = ar_str_sub(ar_sha256_hex(call->pool, text), 0, 40);
+	ar_sql_name(sql, ar_strf(call->pool, "%c_%.*s", kind, AR_FMT(text)));
+}
+
+static AR_YIELDS int index_add(struct ar_call *call, const struct data_collection *c,
+			       const struct data_field *field, char kind)
+{
+	struct ar_sql sql;
+
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, kind == 'u' ? "CREATE UNIQUE INDEX " : "CREATE INDEX ");
+	index_name(call, &sql, c->name, field->name, kind);
+	ar_sql_add(&sql, " ON ");
+	ar_sql_add(&sql, c->table);
+	ar_sql_add(&sql, " (");
+	ar_sql_add(&sql, field->column);
+	if (kind == 'i')
+		ar_sql_add(&sql, is_postgres(call) ? " NULLS FIRST, \"id\"" : ", \"id\"");
+	ar_sql_add(&sql, ")");
+	if (run(call, &sql) == 0)
+		return 0;
+	if (ar_err_is(AR_E_UNIQUE)) {
+		ar_fail_field(ar_printf(call->pool, "fields.%.*s.unique", AR_FMT(field->name)),
+			      "not-unique");
+	}
+	return -1;
+}
+
+static AR_YIELDS int index_drop(struct ar_call *call, const struct data_collection *c,
+				const struct data_field *field, char kind)
+{
+	struct ar_sql sql;
+
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, "DROP INDEX IF EXISTS ");
+	index_name(call, &sql, c->name, field->name, kind);
+	return run(call, &sql);
+}
+
+/* A relation is looked up by the other side when that is deleted. */
+static bool wants_index(const struct data_field *field)
+{
+	return field != NULL && !field->json && !field->unique &&
+	       (field->indexed || field->type == DATA_RELATION);
+}
+
+static bool wants_unique(const struct data_field *field)
+{
+	return field != NULL && field->unique;
+}
+
+AR_YIELDS int data_ddl_index(struct ar_call *call, const struct data_collection *collection,
+			     const struct data_field *before, const struct data_field *after)
+{
+	if (wants_unique(before) && !wants_unique(after) &&
+	    index_drop(call, collection, before, 'u') != 0)
+		return -1;
+	if (wants_index(before) && !wants_index(after) &&
+	    index_drop(call, collection, before, 'i') != 0)
+		return -1;
+	if (!wants_unique(before) && wants_unique(after) &&
+	    index_add(call, collection, after, 'u') != 0)
+		return -1;
+	if (!wants_index(before) && wants_index(after))
+		return index_add(call, collection, after, 'i');
+	return 0;
+}
+
+/* ---- tables ---- */
+
+AR_YIELDS int data_ddl_create(struct ar_call *call, const struct data_collection *c)
+{
+	const char *text = is_postgres(call) ? PG_TEXT : "TEXT";
+	struct ar_sql sql;
+
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, "CREATE TABLE ");
+	ar_sql_add(&sql, c->table);
+	ar_sql_add(&sql, " (\"id\" ");
+	ar_sql_add(&sql, text);
+	ar_sql_add(&sql, " PRIMARY KEY, \"created\" ");
+	ar_sql_add(&sql, text);
+	ar_sql_add(&sql, " NOT NULL, \"updated\" ");
+	ar_sql_add(&sql, text);
+	ar_sql_add(&sql, " NOT NULL, \"ar_revision\" BIGINT NOT NULL");
+	for (size_t i = 0; i < c->nfields; i++) {
+		ar_sql_add(&sql, ", ");
+		add_column(call, &sql, c, &c->fields[i]);
+	}
+	/* Records are read by id and listed by it: without a row id that is one search, not two. */
+	ar_sql_add(&sql, is_postgres(call) ? ")" : ") WITHOUT ROWID");
+	if (run(call, &sql) != 0)
+		return -1;
+	for (size_t i = 0; i < c->nfields; i++)
+		if (data_ddl_index(call, c, NULL, &c->fields[i]) != 0)
+			return -1;
+	return 0;
+}
+
+AR_YIELDS int data_ddl_drop(struct ar_call *call, const struct data_collection *c)
+{
+	struct ar_sql sql;
+
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, "DROP TABLE ");
+	ar_sql_add(&sql, c->table);
+	return run(call, &sql);
+}
+
+AR_YIELDS int data_ddl_add_field(struct ar_call *call, const struct data_collection *c,
+				 const struct data_field *field)
+{
+	struct ar_sql sql;
+
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, "ALTER TABLE ");
+	ar_sql_add(&sql, c->table);
+	ar_sql_add(&sql, " ADD COLUMN ");
+	add_column(call, &sql, c, field);
+	if (run(call, &sql) != 0)
+		return -1;
+	return data_ddl_index(call, c, NULL, field);
+}
+
+AR_YIELDS int data_ddl_drop_field(struct ar_call *call, const struct data_collection *c,
+				  const struct data_field *field)
+{
+	struct ar_sql sql;
+
+	if (data_ddl_index(call, c, field, NULL) != 0)
+		return -1;
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, "ALTER TABLE ");
+	ar_sql_add(&sql, c->table);
+	ar_sql_add(&sql, " DROP COLUMN ");
+	ar_sql_add(&sql, field->column);
+	return run(call, &sql);
+}
+
+AR_YIELDS int data_ddl_rename_field(struct ar_call *call, const struct data_collection *c,
+				    const struct data_field *field, struct ar_str name)
+{
+	struct ar_sql sql;
+
+	if (data_ddl_index(call, c, field, NULL) != 0)
+		return -1;
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, "ALTER TABLE ");
+	ar_sql_add(&sql, c->table);
+	ar_sql_add(&sql, " RENAME COLUMN ");
+	ar_sql_add(&sql, field->column);
+	ar_sql_add(&sql, " TO ");
+	ar_sql_name(&sql, name);
+	return run(call, &sql);
+}

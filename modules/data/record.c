@@ -1,0 +1,173 @@
+/*
+ * record.c - rows as values and as JSON: cells, which members a reply shows, tags, reading by id.
+ *
+ * A row goes straight into the reply's text: nothing between the store's cells and the writer.
+ */
+#include "data/data_int.h"
+
+struct ar_json data_cell(const struct ar_rows *rows, const struct data_field *field,
+			 struct ar_pool *pool)
+{
+	struct ar_json *value;
+
+	if (ar_col_null(rows, field->cell))
+		return AR_J_NULL;
+	switch (field->expr) {
+	case AR_X_BOOL:
+		return AR_J_BOOL(ar_col_int(rows, field->cell) != 0);
+	case AR_X_INT:
+		return AR_J_INT(ar_col_int(rows, field->cell));
+	case AR_X_FLOAT:
+		return AR_J_FLOAT(ar_col_float(rows, field->cell));
+	case AR_X_JSON:
+		if (ar_json_parse(pool, ar_col_str(rows, field->cell), NULL, &value) == 0)
+			return *value;
+		ar_err_clear(); /* not what this module wrote: like a missing value */
+		return AR_J_NULL;
+	default:
+		return AR_J_STR(ar_col_str(rows, field->cell));
+	}
+}
+
+struct ar_json data_stored(struct ar_pool *pool, const struct data_field *field,
+			   const struct ar_json *value)
+{
+	if (value == NULL || value->type == AR_NULL)
+		return AR_J_NULL;
+	if (field->json)
+		return AR_J_STR(ar_json_print(pool, value));
+	return *value;
+}
+
+/* ---- shapes ---- */
+
+const char *const data_fixed_names[] = { "id", "created", "updated", NULL };
+
+static bool shape_add(const struct data_collection *collection, struct ar_str name,
+		      struct data_shape *shape)
+{
+	const struct data_field *field = data_field_find(collection, name);
+	size_t i;
+
+	for (i = 0; data_fixed_names[i] != NULL; i++)
+		if (ar_str_is(name, data_fixed_names[i])) {
+			shape->fixed[i] = true;
+			return true;
+		}
+	if (field == NULL)
+		return false;
+	i = field->cell - DATA_CELLS;
+	shape->fields[i / 64] |= UINT64_C(1) << i % 64;
+	return true;
+}
+
+int data_shape_read(const struct data_collection *collection, const struct ar_str *names, size_t n,
+		    struct data_shape *ret)
+{
+	*ret = (struct data_shape){ .all = n == 0 };
+	for (size_t i = 0; i < n; i++)
+		if (!shape_add(collection, names[i], ret))
+			return ar_fail_field("fields", "not-found");
+	return 0;
+}
+
+static bool shape_has(const struct data_shape *shape, size_t field)
+{
+	return shape->all || (shape->fields[field / 64] >> field % 64 & 1) != 0;
+}
+
+/* ---- JSON ---- */
+
+static void write_cell(struct ar_jw *w, const struct ar_rows *rows, const struct data_field *field)
+{
+	if (ar_col_null(rows, field->cell)) {
+		ar_jw_null(w);
+		return;
+	}
+	switch (field->expr) {
+	case AR_X_BOOL:
+		ar_jw_bool(w, ar_col_int(rows, field->cell) != 0);
+		break;
+	case AR_X_INT:
+		ar_jw_int(w, ar_col_int(rows, field->cell));
+		break;
+	case AR_X_FLOAT:
+		ar_jw_float(w, ar_col_float(rows, field->cell));
+		break;
+	case AR_X_JSON:
+		ar_jw_raw(w, ar_col_str(rows, field->cell));
+		break;
+	default:
+		ar_jw_str(w, ar_col_str(rows, field->cell));
+	}
+}
+
+void data_write_row(struct ar_jw *w, const struct data_collection *collection,
+		    const struct data_shape *shape, const struct ar_rows *rows)
+{
+	ar_jw_object(w);
+	for (size_t i = 0; data_fixed_names[i] != NULL; i++) {
+		if (!shape->all && !shape->fixed[i])
+			continue;
+		ar_jw_keyz(w, data_fixed_names[i]);
+		ar_jw_str(w, ar_col_str(rows, i));
+	}
+	for (size_t i = 0; i < collection->nfields; i++) {
+		if (!shape_has(shape, i))
+			continue;
+		ar_jw_key(w, collection->fields[i].name);
+		write_cell(w, rows, &collection->fields[i]);
+	}
+	ar_jw_object_end(w);
+}
+
+struct ar_json *data_row_object(struct ar_pool *pool, const struct data_collection *collection,
+				const struct ar_rows *rows)
+{
+	struct ar_json *object = ar_json_new(pool, AR_OBJECT);
+
+	ar_json_set(object, AR_STR("id"), ar_json_str(pool, ar_col_str(rows, CELL_ID)));
+	ar_json_set(object, AR_STR("created"), ar_json_str(pool, ar_col_str(rows, CELL_CREATED)));
+	ar_json_set(object, AR_STR("updated"), ar_json_str(pool, ar_col_str(rows, CELL_UPDATED)));
+	for (size_t i = 0; i < collection->nfields; i++) {
+		struct ar_json *value = ar_new(pool, struct ar_json);
+
+		*value = data_cell(rows, &collection->fields[i], pool);
+		ar_json_set(object, collection->fields[i].name, value);
+	}
+	return object;
+}
+
+/* ---- tags ---- */
+
+/* The revision alone would come back when a record is deleted and made again under its id. */
+struct ar_str data_etag(struct ar_pool *pool, int64_t revision, struct ar_str updated)
+{
+	char digits[AR_TIME_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < updated.n && n < sizeof(digits); i++)
+		if (updated.p[i] >= '0' && updated.p[i] <= '9')
+			digits[n++] = updated.p[i];
+	return ar_strf(pool, "\"%lld-%.*s\"", (long long)revision, (int)n, digits);
+}
+
+struct ar_str data_row_etag(struct ar_pool *pool, const struct ar_rows *rows)
+{
+	return data_etag(pool, ar_col_int(rows, CELL_REVISION), ar_col_str(rows, CELL_UPDATED));
+}
+
+/* ---- by id ---- */
+
+AR_YIELDS int data_row_get(struct ar_call *call, const struct data_collection *collection,
+			   struct ar_str id, bool lock, struct ar_rows *ret)
+{
+	int rc = lock ? ar_query_lock(&call->scope, ret, collection->get_sql, AR_ARGS(AR_J_STR(id)))
+		      : ar_query(&call->scope, ret, collection->get_sql, AR_ARGS(AR_J_STR(id)));
+
+	if (rc != 0)
+		return -1;
+	if (!ar_rows_next(ret))
+		return ar_fail(AR_E_NOT_FOUND, "what", "record");
+	return 0;
+}

@@ -1,0 +1,441 @@
+/*
+ * record.c - tests of records: what is stored, what is refused and with which field, rules, tags,
+ * events, relations.
+ */
+#include "data/tests/world.h"
+
+#define ALL                                                                                        \
+	"{'name':'all','fields':[{'name':'t','type':'text','max':10,'pattern':'[a-zé ]*'},"       \
+	"{'name':'i','type':'int','min':-5,'max':100},{'name':'f','type':'float','min':0},"        \
+	"{'name':'b','type':'bool','default':true},{'name':'d','type':'date'},"                    \
+	"{'name':'w','type':'datetime'},{'name':'j','type':'json','max':30},"                      \
+	"{'name':'s','type':'select','values':['x','y']},"                                         \
+	"{'name':'m','type':'select','values':['x','y'],'multiple':true,'max':2},"                 \
+	"{'name':'e','type':'email','unique':true},{'name':'r','type':'relation',"                 \
+	"'collection':'all'},{'name':'rs','type':'relation','collection':'all','multiple':true}]}"
+
+#define ALL_FIELDS "t,i,f,b,d,w,j,s,m,e,r,rs"
+
+static AR_YIELDS const char *stored(struct world *w, const struct ar_json *record,
+				    const char *fields)
+{
+	return text_of(w, GOOD(w, "data.get_record", "{'collection':'all','id':'%s','fields':'%s'}",
+			       id_of(w, record), fields));
+}
+
+TEST(every_type_is_kept_as_it_was)
+{
+	struct ar_json *r;
+
+	GOOD(w, "data.create_collection", ALL);
+	r = GOOD(w, "data.create_record",
+		 "{'collection':'all','data':{'t':'aé b','i':7,'f':2,'b':false,'d':'2024-02-29',"
+		 "'w':'2026-01-01T08:00:00+08:00','j':{'a':[1,null]},'s':'x','m':['y','x'],"
+		 "'e':'A.b@Ex.CN'}}");
+	assert_string_equal(stored(w, r, ALL_FIELDS),
+			    "{\"t\":\"aé b\",\"i\":7,\"f\":2,\"b\":false,\"d\":\"2024-02-29\","
+			    "\"w\":\"2026-01-01T00:00:00.000Z\",\"j\":{\"a\":[1,null]},\"s\":\"x\","
+			    "\"m\":[\"y\",\"x\"],"
+			    "\"e\":\"A.b@ex.cn\",\"r\":null,\"rs\":null}");
+	/* what a create answers is what a read answers */
+	assert_string_equal(text_of(w, r),
+			    text_of(w, GOOD(w, "data.get_record", "{'collection':'all','id':'%s'}",
+					    id_of(w, r))));
+	r = GOOD(w, "data.create_record", "{'collection':'all','data':{}}");
+	assert_string_equal(stored(w, r, "t,i,f,b,j,m"),
+			    "{\"t\":null,\"i\":null,\"f\":null,\"b\":true,\"j\":null,\"m\":null}");
+	r = GOOD(w, "data.create_record",
+		 "{'collection':'all','data':{'j':'text','r':'%s','rs':['%s']}}", id_of(w, r),
+		 id_of(w, r));
+	assert_string_equal(stored(w, r, "j"), "{\"j\":\"text\"}");
+}
+
+TEST(what_does_not_fit_is_refused_with_its_field)
+{
+	GOOD(w, "data.create_collection", ALL);
+#define BAD(path, code, data)                                                                      \
+	BLAMES(w, path, code, "data.create_record", "{'collection':'all','data':%s}", data)
+	BAD("t", "too-long", "{'t':'aaaaaaaaaaaa'}");
+	BAD("t", "pattern", "{'t':'A'}");
+	BAD("t", "type", "{'t':1}");
+	BAD("i", "too-small", "{'i':-6}");
+	BAD("i", "too-large", "{'i':101}");
+	BAD("i", "type", "{'i':1.5}");
+	BAD("f", "too-small", "{'f':-0.5}");
+	BAD("b", "type", "{'b':1}");
+	BAD("d", "date", "{'d':'2023-02-29'}");
+	BAD("d", "year", "{'d':'0000-01-01'}");
+	BAD("w", "time", "{'w':'soon'}");
+	BAD("j", "too-long", "{'j':{'a':'0123456789012345678901234567890'}}");
+	BAD("s", "enum", "{'s':'z'}");
+	BAD("m.1", "enum", "{'m':['x','z']}");
+	BAD("m", "too-many", "{'m':['x','y','x']}");
+	BAD("e", "email", "{'e':'x'}");
+	BAD("r", "id", "{'r':'x'}");
+	BAD("r", "reference", "{'r':'01890000-0000-7000-8000-000000000000'}");
+	BAD("rs", "reference", "{'rs':['01890000-0000-7000-8000-000000000000']}");
+	BAD("id", "id", "{'id':'x'}");
+	BAD("created", "read-only", "{'created':'2024-01-01'}");
+	BAD("more", "unknown", "{'more':1}");
+	BAD("data", "type", "[]");
+#undef BAD
+	assert_string_equal(items(w, GOOD(w, "data.list_records", "{'collection':'all'}"), "id"),
+			    "");
+	assert_fails(CALL(w, "data.create_record", "{'collection':'none','data':{}}"),
+		     AR_E_NOT_FOUND);
+}
+
+TEST(a_patch_is_merged)
+{
+	struct ar_json *r;
+	const char *id;
+
+	GOOD(w, "data.create_collection", ALL);
+	r = GOOD(w, "data.create_record",
+		 "{'collection':'all','data':{'t':'a','i':1,'j':{'a':1,'b':2}}}");
+	id = id_of(w, r);
+#define PATCH(data)                                                                                \
+	GOOD(w, "data.update_record", "{'collection':'all','id':'%s','data':%s}", id, data)
+	PATCH("{'i':{'$inc':5},'j':{'b':null,'c':3},'t':null}");
+	assert_string_equal(stored(w, r, "t,i,j,b"),
+			    "{\"t\":null,\"i\":6,\"b\":true,\"j\":{\"a\":1,\"c\":3}}");
+	PATCH("{'f':{'$inc':1.5}}");
+	PATCH("{'f':{'$inc':1}}");
+	assert_string_equal(stored(w, r, "f"), "{\"f\":2.5}");
+	/* a record sent back whole is fine */
+	PATCH(text_of(w, GOOD(w, "data.get_record", "{'collection':'all','id':'%s'}", id)));
+#undef PATCH
+	BLAMES(w, "i", "too-large", "data.update_record",
+	       "{'collection':'all','id':'%s','data':{'i':{'$inc':95}}}", id);
+	BLAMES(w, "i", "too-large", "data.update_record",
+	       "{'collection':'all','id':'%s','data':{'i':{'$inc':9223372036854775807}}}", id);
+	BLAMES(w, "i.$inc", "type", "data.update_record",
+	       "{'collection':'all','id':'%s','data':{'i':{'$inc':0.5}}}", id);
+	BLAMES(w, "i", "type", "data.update_record",
+	       "{'collection':'all','id':'%s','data':{'i':{'$mul':2}}}", id);
+	r = GOOD(w, "data.replace_record", "{'collection':'all','id':'%s','data':{'t':'z'}}", id);
+	assert_string_equal(
+		stored(w, r, ALL_FIELDS),
+		"{\"t\":\"z\",\"i\":null,\"f\":null,\"b\":true,\"d\":null,\"w\":null,\"j\":null,"
+		"\"s\":null,\"m\":null,\"e\":null,\"r\":null,\"rs\":null}");
+	assert_fails(
+		CALL(w, "data.replace_record",
+		     "{'collection':'all','id':'01890000-0000-7000-8000-000000000000','data':{}}"),
+		AR_E_NOT_FOUND);
+}
+
+TEST(uniqueness_is_a_conflict)
+{
+	struct ar_json *r;
+
+	GOOD(w, "data.create_collection", ALL);
+	r = GOOD(w, "data.create_record", "{'collection':'all','data':{'e':'a@b.cn'}}");
+	BLAMES(w, "e", "unique", "data.create_record",
+	       "{'collection':'all','data':{'e':'a@B.cn'}}");
+	assert_true(ar_err()->def == DATA_E_UNIQUE && ar_err()->def->status == 409);
+	BLAMES(w, "id", "unique", "data.create_record", "{'collection':'all','data':{'id':'%s'}}",
+	       id_of(w, r));
+	r = GOOD(w, "data.create_record", "{'collection':'all','data':{}}");
+	BLAMES(w, "e", "unique", "data.update_record",
+	       "{'collection':'all','id':'%s','data':{'e':'a@b.cn'}}", id_of(w, r));
+	/* null is not a value */
+	GOOD(w, "data.create_record", "{'collection':'all','data':{}}");
+}
+
+TEST(what_is_referred_to_stays)
+{
+	struct ar_json *a, *b;
+
+	GOOD(w, "data.create_collection", ALL);
+	a = GOOD(w, "data.create_record", "{'collection':'all','data':{}}");
+	b = GOOD(w, "data.create_record", "{'collection':'all','data':{'r':'%s'}}", id_of(w, a));
+	assert_fails(CALL(w, "data.delete_record", "{'collection':'all','id':'%s'}", id_of(w, a)),
+		     DATA_E_REFERENCED);
+	GOOD(w, "data.delete_record", "{'collection':'all','id':'%s'}", id_of(w, b));
+	GOOD(w, "data.delete_record", "{'collection':'all','id':'%s'}", id_of(w, a));
+	assert_fails(CALL(w, "data.delete_record", "{'collection':'all','id':'%s'}", id_of(w, a)),
+		     AR_E_NOT_FOUND);
+}
+
+/* ---- rules ---- */
+
+static AR_YIELDS void make_notes(struct world *w)
+{
+	struct ar_json *input = json(
+		w, "{\"name\":\"notes\",\"fields\":[{\"name\":\"owner\",\"type\":\"text\"},"
+		   "{\"name\":\"open\",\"type\":\"bool\"},{\"name\":\"text\",\"type\":\"text\"}],"
+		   "\"rules\":{\"list\":\"owner = @auth.id || open = true\","
+		   "\"view\":\"owner = @auth.id || open = true\","
+		   "\"create\":\"owner = @auth.id && @auth.roles ?= 'staff'\","
+		   "\"update\":\"owner = @auth.id && !has(@request.data.owner)\","
+		   "\"delete\":\"owner = @auth.id && @request.action = 'data.delete_record'\"}}");
+	struct ar_invoke invoke = { .tenant = w->tenant,
+				    .who = &ar_who_system,
+				    .face = AR_FACE_LUA,
+				    .action = AR_STR("data.create_collection"),
+				    .input = input };
+	struct ar_json *ignored;
+
+	assert_ok(ar_action_invoke(w->pool, &invoke, &ignored));
+}
+
+TEST(rules_say_who_may)
+{
+	struct ar_json *mine, *open;
+	const char *id;
+
+	make_notes(w);
+	w->who = &w->ann;
+	mine = GOOD(w, "data.create_record",
+		    "{'collection':'notes','data':{'owner':'ann','text':'m'}}");
+	open = GOOD(w, "data.create_record",
+		    "{'collection':'notes','data':{'owner':'ann','open':true,'text':'o'}}");
+	id = id_of(w, mine);
+	assert_fails(CALL(w, "data.create_record", "{'collection':'notes','data':{'owner':'bob'}}"),
+		     AR_E_FORBIDDEN);
+	assert_fails(CALL(w, "data.update_record",
+			  "{'collection':'notes','id':'%s','data':{'owner':'bob'}}", id),
+		     AR_E_FORBIDDEN);
+	GOOD(w, "data.update_record", "{'collection':'notes','id':'%s','data':{'text':'n'}}", id);
+
+	w->who = &w->bob;
+	assert_string_equal(
+		items(w, GOOD(w, "data.list_records", "{'collection':'notes'}"), "text"), "o");
+	assert_fails(CALL(w, "data.get_record", "{'collection':'notes','id':'%s'}", id),
+		     AR_E_NOT_FOUND);
+	GOOD(w, "data.get_record", "{'collection':'notes','id':'%s'}", id_of(w, open));
+	/* what is not seen is not there, what is seen is forbidden */
+	assert_fails(CALL(w, "data.update_record",
+			  "{'collection':'notes','id':'%s','data':{'text':'x'}}", id),
+		     AR_E_NOT_FOUND);
+	assert_fails(CALL(w, "data.delete_record", "{'collection':'notes','id':'%s'}", id),
+		     AR_E_NOT_FOUND);
+	assert_fails(
+		CALL(w, "data.delete_record", "{'collection':'notes','id':'%s'}", id_of(w, open)),
+		AR_E_FORBIDDEN);
+
+	w->who = &ar_who_anyone; /* @auth.id is null: owns nothing */
+	GOOD(w, "data.get_record", "{'collection':'notes','id':'%s'}", id_of(w, open));
+	assert_fails(CALL(w, "data.create_record", "{'collection':'notes','data':{}}"),
+		     AR_E_UNAUTHORIZED);
+	assert_string_equal(
+		items(w, GOOD(w, "data.list_records", "{'collection':'notes'}"), "text"), "o");
+
+	w->who = &w->ann;
+	GOOD(w, "data.delete_record", "{'collection':'notes','id':'%s'}", id);
+	w->who = &ar_who_system;
+	assert_string_equal(
+		items(w, GOOD(w, "data.list_records", "{'collection':'notes'}"), "text"), "o");
+}
+
+TEST(without_a_rule_nobody_may_but_who_has_the_permission)
+{
+	struct ar_json *r, *reader_permissions;
+
+	GOOD(w, "data.create_collection", "{'name':'c','fields':[{'name':'a','type':'int'}]}");
+	r = GOOD(w, "data.create_record", "{'collection':'c','data':{'a':1}}");
+	for (int i = 0; i < 2; i++) {
+		const struct ar_err_def *def = i == 0 ? AR_E_FORBIDDEN : AR_E_UNAUTHORIZED;
+
+		w->who = i == 0 ? &w->ann : &ar_who_anyone;
+		assert_fails(CALL(w, "data.list_records", "{'collection':'c'}"), def);
+		assert_fails(
+			CALL(w, "data.get_record", "{'collection':'c','id':'%s'}", id_of(w, r)),
+			def);
+		assert_fails(CALL(w, "data.create_record", "{'collection':'c','data':{}}"), def);
+		assert_fails(CALL(w, "data.update_record",
+				  "{'collection':'c','id':'%s','data':{'a':2}}", id_of(w, r)),
+			     def);
+		assert_fails(
+			CALL(w, "data.delete_record", "{'collection':'c','id':'%s'}", id_of(w, r)),
+			def);
+	}
+	reader_permissions = json(w, "[\"data.records.read\"]");
+	w->who = ar_who_limited(w->pool, AR_WHO_FUNCTION, AR_STR("f"), reader_permissions);
+	GOOD(w, "data.get_record", "{'collection':'c','id':'%s'}", id_of(w, r));
+	assert_fails(CALL(w, "data.create_record", "{'collection':'c','data':{}}"), AR_E_FORBIDDEN);
+}
+
+TEST(rules_go_through_relations)
+{
+	struct ar_json *team, *task, *other;
+
+	GOOD(w, "data.create_collection",
+	     "{'name':'teams','fields':[{'name':'lead','type':'text'},{'name':'secret','type':'"
+	     "text'}]}");
+	GOOD(w, "data.create_collection",
+	     "{'name':'tasks','fields':[{'name':'team','type':'relation','collection':'teams'},"
+	     "{'name':'n','type':'int'}],'rules':{'list':'team.lead = @auth.id',"
+	     "'view':'team.lead = @auth.id','create':'team.lead = @auth.id'}}");
+	team = GOOD(w, "data.create_record",
+		    "{'collection':'teams','data':{'lead':'ann','secret':'x'}}");
+	other = GOOD(w, "data.create_record", "{'collection':'teams','data':{'lead':'bob'}}");
+	w->who = &w->ann;
+	task = GOOD(w, "data.create_record", "{'collection':'tasks','data':{'team':'%s','n':1}}",
+		    id_of(w, team));
+	assert_fails(CALL(w, "data.create_record", "{'collection':'tasks','data':{'team':'%s'}}",
+			  id_of(w, other)),
+		     AR_E_FORBIDDEN);
+	GOOD(w, "data.get_record", "{'collection':'tasks','id':'%s'}", id_of(w, task));
+	assert_string_equal(items(w, GOOD(w, "data.list_records", "{'collection':'tasks'}"), "n"),
+			    "1");
+	/* a filter must not tell what a view would not */
+	assert_fails(CALL(w, "data.list_records",
+			  "{'collection':'tasks','filter':\"team.secret ~ \\\"x\\\"\"}"),
+		     AR_E_EXPR_FIELD);
+	w->who = &w->bob;
+	assert_fails(CALL(w, "data.get_record", "{'collection':'tasks','id':'%s'}", id_of(w, task)),
+		     AR_E_NOT_FOUND);
+	assert_string_equal(items(w, GOOD(w, "data.list_records", "{'collection':'tasks'}"), "n"),
+			    "");
+	w->who = &ar_who_system;
+	assert_string_equal(items(w,
+				  GOOD(w, "data.list_records",
+				       "{'collection':'tasks','filter':\"team.lead = "
+				       "{:who}\",'params':{'who':'ann'}}"),
+				  "n"),
+			    "1");
+}
+
+/* ---- tags and events ---- */
+
+struct tagged {
+	struct ar_str etag;
+	int status;
+};
+
+/* The call as HTTP makes it: its headers can be seen. */
+static AR_YIELDS int enter(struct world *w, const char *action, const char *input,
+			   struct tagged *ret)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_call c = {
+		.pool = pool, .tenant = w->tenant, .who = w->who, .face = AR_FACE_REST
+	};
+	int rc;
+
+	for (char *p = (char *)input; *p != '\0'; p++)
+		*p = *p == '\'' ? '"' : *p;
+	c.input = json(w, input);
+	ar_scope_init(&c.scope, w->tenant->db, pool);
+	ar_err_clear();
+	rc = ar_action_enter(&c, ar_action_find(ar_str(action)));
+	ret->status = c.reply.status;
+	for (size_t i = 0; rc == 0 && i < c.reply.nheaders; i++)
+		if (strcmp(c.reply.headers[i].name, "ETag") == 0)
+			ret->etag = ar_str_dup(w->pool, c.reply.headers[i].value);
+	ar_pool_free(pool);
+	return rc;
+}
+#define ENTER(w, action, ret, input, ...)                                                          \
+	enter((w), (action), ar_printf((w)->pool, (input), ##__VA_ARGS__), (ret))
+
+static const char *escaped(struct world *w, struct ar_str etag)
+{
+	return ar_printf(w->pool, "\\\"%.*s\\\"", (int)etag.n - 2, etag.p + 1);
+}
+
+TEST(tags_guard_changes)
+{
+	struct tagged first, second, read;
+	struct ar_json *r;
+	const char *id;
+
+	GOOD(w, "data.create_collection", "{'name':'c','fields':[{'name':'a','type':'int'}]}");
+	r = GOOD(w, "data.create_record", "{'collection':'c','data':{'a':1}}");
+	id = id_of(w, r);
+	assert_ok(ENTER(w, "data.get_record", &first, "{'collection':'c','id':'%s'}", id));
+	assert_int_equal(first.status, 200);
+	assert_ok(ENTER(w, "data.get_record", &read,
+			"{'collection':'c','id':'%s','ifNoneMatch':'%s'}", id,
+			escaped(w, first.etag)));
+	assert_int_equal(read.status, 304);
+	/* nothing changed: the tag stays */
+	assert_ok(ENTER(w, "data.update_record", &second,
+			"{'collection':'c','id':'%s','data':{'a':1}}", id));
+	assert_true(ar_str_eq(first.etag, second.etag));
+	assert_ok(ENTER(w, "data.update_record", &second,
+			"{'collection':'c','id':'%s','data':{'a':2},'ifMatch':'%s'}", id,
+			escaped(w, first.etag)));
+	assert_false(ar_str_eq(first.etag, second.etag));
+	assert_fails(ENTER(w, "data.update_record", &read,
+			   "{'collection':'c','id':'%s','data':{'a':3},'ifMatch':'%s'}", id,
+			   escaped(w, first.etag)),
+		     AR_E_PRECONDITION);
+	assert_fails(ENTER(w, "data.delete_record", &read,
+			   "{'collection':'c','id':'%s','ifMatch':'%s'}", id,
+			   escaped(w, first.etag)),
+		     AR_E_PRECONDITION);
+	r = GOOD(w, "data.get_record", "{'collection':'c','id':'%s','fields':'a'}", id);
+	assert_string_equal(text_of(w, r), "{\"a\":2}");
+	assert_ok(ENTER(w, "data.delete_record", &read,
+			"{'collection':'c','id':'%s','ifMatch':'%s'}", id,
+			escaped(w, second.etag)));
+	assert_int_equal(read.status, 204);
+}
+
+/* The log of the bus, oldest first. */
+static AR_YIELDS const char *events(struct world *w, const char *topic)
+{
+	struct ar_scope scope;
+	struct ar_rows rows;
+	struct ar_buf *buf = ar_buf_new(w->pool, 1 << 20);
+
+	ar_scope_init(&scope, w->tenant->db, w->pool);
+	assert_ok(ar_query(&scope, &rows, "SELECT data FROM bus_event WHERE topic = ? ORDER BY seq",
+			   AR_ARGS(AR_J_Z(topic))));
+	while (ar_rows_next(&rows)) {
+		struct ar_json *data = json(w, ar_strz(w->pool, ar_col_str(&rows, 0)));
+		struct ar_json *record = ar_json_get(data, "record");
+
+		ar_buf_printf(buf, "%.*s", AR_FMT(ar_json_text(data, "collection", AR_STR("?"))));
+		if (record != NULL)
+			ar_buf_printf(buf, ":%lld", (long long)ar_json_number(record, "a", -1));
+		if (ar_json_get(data, "changed") != NULL)
+			ar_buf_str(buf, ar_json_print(w->pool, ar_json_get(data, "changed")));
+		ar_buf_char(buf, ' ');
+	}
+	return ar_strz(w->pool, ar_buf_view(buf));
+}
+
+TEST(every_change_has_its_event)
+{
+	struct ar_json *r;
+	const char *id;
+
+	GOOD(w, "data.create_collection",
+	     "{'name':'c','fields':[{'name':'a','type':'int','max':9}]}");
+	r = GOOD(w, "data.create_record", "{'collection':'c','data':{'a':1}}");
+	id = id_of(w, r);
+	GOOD(w, "data.update_record", "{'collection':'c','id':'%s','data':{'a':2}}", id);
+	GOOD(w, "data.update_record", "{'collection':'c','id':'%s','data':{'a':2}}", id);
+	BLAMES(w, "a", "too-large", "data.update_record",
+	       "{'collection':'c','id':'%s','data':{'a':10}}", id);
+	GOOD(w, "data.delete_record", "{'collection':'c','id':'%s'}", id);
+	GOOD(w, "data.update_collection", "{'collection':'c','rules':{'list':''}}");
+	GOOD(w, "data.delete_collection", "{'collection':'c'}");
+	assert_string_equal(events(w, "data.record.created"), "c:1 ");
+	assert_string_equal(events(w, "data.record.updated"), "c:2[\"a\"] ");
+	assert_string_equal(events(w, "data.record.deleted"), "c:2 ");
+	assert_string_equal(events(w, "data.collection.created"), "c ");
+	assert_string_equal(events(w, "data.collection.updated"), "c ");
+	assert_string_equal(events(w, "data.collection.deleted"), "c ");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_type_is_kept_as_it_was),
+		cmocka_unit_test(what_does_not_fit_is_refused_with_its_field),
+		cmocka_unit_test(a_patch_is_merged),
+		cmocka_unit_test(uniqueness_is_a_conflict),
+		cmocka_unit_test(what_is_referred_to_stays),
+		cmocka_unit_test(rules_say_who_may),
+		cmocka_unit_test(without_a_rule_nobody_may_but_who_has_the_permission),
+		cmocka_unit_test(rules_go_through_relations),
+		cmocka_unit_test(tags_guard_changes),
+		cmocka_unit_test(every_change_has_its_event),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
