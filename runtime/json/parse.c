@@ -291,6 +291,14 @@ static int fail(struct reader *r, yajl_handle yajl)
 	return ar_fail(AR_E_MALFORMED, "reason", "syntax", "offset", at);
 }
 
+static bool only_space(struct ar_str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (memchr(" \t\r\n", s.p[i], 4) == NULL)
+			return false;
+	return true;
+}
+
 int ar_json_parse(struct ar_pool *pool, struct ar_str text, const struct ar_json_limits *limits,
 		  struct ar_json **ret)
 {
@@ -298,6 +306,7 @@ int ar_json_parse(struct ar_pool *pool, struct ar_str text, const struct ar_json
 	yajl_alloc_funcs funcs = { yajl_get, yajl_more, yajl_drop, NULL };
 	yajl_handle yajl;
 	yajl_status status;
+	size_t consumed;
 	int result = 0;
 
 	r.limits = limits != NULL ? limits : &ar_json_limits_default;
@@ -317,11 +326,16 @@ int ar_json_parse(struct ar_pool *pool, struct ar_str text, const struct ar_json
 
 	yajl = yajl_alloc(&callbacks, &funcs, &r);
 	yajl_config(yajl, yajl_dont_validate_strings, 1); /* done above, for the whole text */
+	/* yajl overlooks an unfinished string after the value: what follows it is looked at here. */
+	yajl_config(yajl, yajl_allow_trailing_garbage, 1);
 	status = yajl_parse(yajl, (const unsigned char *)text.p, text.n);
+	consumed = yajl_get_bytes_consumed(yajl);
 	if (status == yajl_status_ok)
 		status = yajl_complete_parse(yajl);
 	if (status != yajl_status_ok || r.root == NULL)
 		result = fail(&r, yajl);
+	else if (!only_space(ar_str_sub(text, consumed, text.n)))
+		result = ar_fail(AR_E_MALFORMED, "reason", "syntax");
 	yajl_free(yajl);
 	if (result == 0)
 		*ret = r.root;
