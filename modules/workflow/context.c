@@ -8,8 +8,9 @@
  * member of that name.
  *
  * `data` or `input`, where the action needs it or has a default for it (a record to validate, an
- * event's data, a function's input), gets the whole context without what is secret: names that the
- * workflow's actions keep secret, and where expressions take those from. docs/decisions/0005 says why.
+ * event's data, a function's input), gets the whole context; where the action writes or acts outside,
+ * without what is secret: names that the workflow's actions keep secret, and where expressions take
+ * those from. What merely looks (a validation) must see what it judges. docs/decisions/0005 says why.
  */
 #include "workflow/workflow_int.h"
 
@@ -45,6 +46,11 @@ static void created_id(struct ar_pool *pool, struct ar_json *context,
 			    shallow(pool, id));
 }
 
+static bool acts(const struct workflow_step *step)
+{
+	return (step->action->flags & (AR_A_WRITE | AR_A_OUTSIDE)) != 0;
+}
+
 static struct ar_json *context_make(const struct workflow_run *run,
 				    const struct workflow_step *step, struct ar_pool *pool)
 {
@@ -55,7 +61,7 @@ static struct ar_json *context_make(const struct workflow_run *run,
 		const struct workflow_step *before = &run->graph->steps[step->before[k]];
 		const struct ar_json *output = run->states[step->before[k]].output;
 
-		if (!(before->action->flags & (AR_A_WRITE | AR_A_OUTSIDE)) || before->hidden)
+		if (!acts(before) || before->hidden)
 			continue;
 		overlay(pool, context, output);
 		created_id(pool, context, before, output);
@@ -105,8 +111,10 @@ int workflow_step_input(struct workflow_run *run, const struct workflow_step *st
 			continue;
 		if (context == NULL)
 			context = context_make(run, step, pool);
-		value = takes_all(f) ? without_secrets(run, pool, context)
-				     : ar_json_get(context, f->name);
+		if (!takes_all(f))
+			value = ar_json_get(context, f->name);
+		else
+			value = acts(step) ? without_secrets(run, pool, context) : context;
 		if (value != NULL)
 			ar_json_set(input, ar_str(f->name), shallow(pool, value));
 	}

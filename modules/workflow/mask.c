@@ -52,6 +52,20 @@ struct ar_json *workflow_masked(struct ar_pool *pool, const struct workflow_mask
 	return ar_mask(pool, value, mask->graph != NULL ? mask->graph->secrets : NULL, mask->texts);
 }
 
+/* What is wrong with a field called "password" is a code of ours, and no secret. */
+struct ar_json *workflow_error_masked(struct ar_pool *pool, const struct workflow_mask *mask,
+				      const struct ar_json *error)
+{
+	struct ar_json *masked = workflow_masked(pool, mask, error), *fields;
+
+	if (masked == error)
+		return masked;
+	fields = ar_json_get(error, "fields");
+	if (fields != NULL)
+		ar_json_set(masked, AR_STR("fields"), ar_json_copy(pool, fields));
+	return masked;
+}
+
 /* ---- errors ---- */
 
 #define PARAM_MAX 2000 /* bytes */

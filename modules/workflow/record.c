@@ -236,7 +236,7 @@ AR_YIELDS static int steps_mask(struct ar_scope *scope, const struct workflow_ru
 		output = run->graph->steps[i].hidden && output != NULL
 				 ? ar_json_str(scope->pool, AR_STR("***"))
 				 : workflow_masked(scope->pool, mask, output);
-		error = workflow_masked(scope->pool, mask, state->error);
+		error = workflow_error_masked(scope->pool, mask, state->error);
 		if (output == state->output && error == state->error)
 			continue;
 		if (ar_exec(scope,
@@ -283,7 +283,7 @@ AR_YIELDS static int finish_write(struct ar_scope *scope, struct workflow_run *r
 	}
 	status = error == NULL ? "succeeded" : "failed";
 	output = error == NULL ? workflow_masked(scope->pool, &mask, output) : NULL;
-	error = workflow_masked(scope->pool, &mask, error);
+	error = workflow_error_masked(scope->pool, &mask, error);
 	if (ar_exec(scope,
 		    "UPDATE workflow_runs SET status = ?, output = ?, error = ?, input = ?, "
 		    "wake = NULL, finished = ? WHERE id = ?",

@@ -219,6 +219,9 @@ struct workflow_mask workflow_run_mask(struct ar_pool *pool, const struct workfl
 /* The value itself when there is nothing secret in it; NULL stays NULL. */
 struct ar_json *workflow_masked(struct ar_pool *pool, const struct workflow_mask *mask,
 				const struct ar_json *value);
+/* The same of an error, whose fields' codes stay. */
+struct ar_json *workflow_error_masked(struct ar_pool *pool, const struct workflow_mask *mask,
+				      const struct ar_json *error);
 
 /* ---- start.c ---- */
 

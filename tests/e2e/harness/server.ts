@@ -9,15 +9,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 export const root = resolve(import.meta.dirname ?? __dirname, "../../..");
 export const binary = process.env.APPRUN ?? join(root, "build/apprun");
 
+// Below the ports that outgoing connections get: those that ask for a server that is down could be given
+// its own port, and would then talk to themselves and keep it from coming back.
 export async function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const probe = createServer();
-    probe.once("error", fail);
-    probe.listen(0, "127.0.0.1", () => {
-      const port = (probe.address() as { port: number }).port;
-      probe.close(() => done(port));
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const free = await new Promise<boolean>((done) => {
+      const probe = createServer();
+      probe.once("error", () => done(false));
+      probe.listen(port, "127.0.0.1", () => probe.close(() => done(true)));
     });
-  });
+    if (free) return port;
+  }
 }
 
 export interface ServerOptions {
@@ -60,8 +63,13 @@ export class Server {
     return readFileSync(join(this.data, "platform-token"), "utf8").trim();
   }
 
-  // bcrypt is slow by design; tests of other things use its smallest cost
   async up(): Promise<void> {
+    this.launch();
+    await this.ready();
+  }
+
+  // bcrypt is slow by design; tests of other things use its smallest cost
+  launch(): void {
     const log = openSync(this.logFile, "a");
     this.process = spawn(
       binary,
@@ -69,6 +77,9 @@ export class Server {
       { stdio: ["ignore", log, log], env: { ...process.env, ...this.options.env } },
     );
     closeSync(log);
+  }
+
+  async ready(): Promise<void> {
     const until = Date.now() + 60_000;
     while (Date.now() < until) {
       if (this.process.exitCode !== null || this.process.signalCode !== null)
