@@ -124,16 +124,40 @@ struct member {
 	int index;
 };
 
-static int by_key(const void *a, const void *b)
+static void sift(struct member *members, uint32_t at, uint32_t n)
 {
-	return ar_str_cmp(((const struct member *)a)->key, ((const struct member *)b)->key);
+	struct member moved = members[at];
+
+	for (uint32_t child; (child = 2 * at + 1) < n; at = child) {
+		if (child + 1 < n && ar_str_cmp(members[child].key, members[child + 1].key) < 0)
+			child++;
+		if (ar_str_cmp(moved.key, members[child].key) >= 0)
+			break;
+		members[at] = members[child];
+	}
+	members[at] = moved;
+}
+
+/* By key, as a heap: qsort() of a kilobyte asks the kernel for the size of memory, and whoever asks
+ * the kernel for anything here is killed. */
+static void members_sort(struct member *members, uint32_t n)
+{
+	for (uint32_t i = n / 2; i-- > 0;)
+		sift(members, i, n);
+	for (uint32_t last = n; last-- > 1;) {
+		struct member largest = members[0];
+
+		members[0] = members[last];
+		members[last] = largest;
+		sift(members, 0, last);
+	}
 }
 
 static bool put_sorted(struct encoder *e, struct member *members, uint32_t n)
 {
 	ar_buf_char(e->out, WIRE_OBJECT);
 	ar_buf_add(e->out, &n, sizeof(n));
-	qsort(members, n, sizeof(*members), by_key);
+	members_sort(members, n);
 	for (uint32_t i = 0; i < n; i++) {
 		if (!put_string(e, members[i].key) || !put_value(e, members[i].index))
 			return false;

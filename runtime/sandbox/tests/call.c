@@ -107,6 +107,35 @@ static void large_values_pass(void **state)
 	rig_free(&c);
 }
 
+/* Sorting them must not ask the kernel for anything: qsort() does, from a kilobyte on. */
+static void many_keys_come_out_sorted(void **state)
+{
+	static const int counts[] = { 1, 2, 31, 32, 33, 100, 1000, 5000 };
+
+	(void)state;
+	for (size_t i = 0; i < AR_COUNT(counts); i++) {
+		struct ar_str before = AR_STR("");
+		struct rig_call c;
+		char source[200];
+
+		snprintf(source, sizeof(source),
+			 "return function() local t = {} for i = 1, %d do t['k' .. i * 7919 %% "
+			 "10007] "
+			 "= i end return t end",
+			 counts[i]);
+		rig_prepare(&c, "acme", source);
+		rig_call(&c);
+		if (c.r != 0)
+			fail_msg("%d keys: %s", counts[i], c.message);
+		assert_int_equal(c.result.output->count, counts[i]);
+		ar_json_each (m, c.result.output) {
+			assert_true(ar_str_cmp(before, m->key) < 0);
+			before = m->key;
+		}
+		rig_free(&c);
+	}
+}
+
 static void a_state_is_fresh_each_time(void **state)
 {
 	static const char source[] = "n = (n or 0) + 1  string.mine = (string.mine or 0) + 1 "
@@ -446,6 +475,7 @@ int main(void)
 		cmocka_unit_test(values_come_out),
 		cmocka_unit_test(values_come_in),
 		cmocka_unit_test(large_values_pass),
+		cmocka_unit_test(many_keys_come_out_sorted),
 		cmocka_unit_test(a_state_is_fresh_each_time),
 		cmocka_unit_test(errors_say_where),
 		cmocka_unit_test(logs_are_kept),
