@@ -79,6 +79,12 @@ static int refuse(const struct definer *d, const char *member, const char *code)
 	return ar_fail_field(ar_printf(d->pool, "fields.%zu.%s", d->index, member), code);
 }
 
+static int refuse_below(const struct definer *d, const char *member, int64_t min)
+{
+	return ar_fail_field(ar_printf(d->pool, "fields.%zu.%s", d->index, member), "too-small",
+			     "min", ar_printf(d->pool, "%lld", (long long)min));
+}
+
 static bool is_reserved(struct ar_str name)
 {
 	static const char *const names[] = { "id",          "created", "updated", "expand",
@@ -119,9 +125,9 @@ static int check_limits(const struct definer *d, const struct ar_json *field,
 	if ((min != NULL || max != NULL) && !takes_range(f->type) && !f->multiple)
 		return refuse(d, min != NULL ? "min" : "max", "not-for-type");
 	if (min != NULL && max != NULL && min->i > max->i)
-		return refuse(d, "max", "too-small");
+		return refuse_below(d, "max", min->i);
 	if (min != NULL && min->i < 0 && f->type != DATA_INT && f->type != DATA_FLOAT)
-		return refuse(d, "min", "too-small");
+		return refuse_below(d, "min", 0);
 	if (pattern.n > 0 && f->type != DATA_TEXT)
 		return refuse(d, "pattern", "not-for-type");
 	if (pattern.n > 0 && !data_pattern_valid(pattern))

@@ -55,9 +55,10 @@ static void record_schema(struct ar_pool *pool, struct ar_json *schemas,
 			  const struct data_collection *c, const char *name)
 {
 	struct ar_json *record = schema_of(pool, c, false), *input = schema_of(pool, c, true);
+	struct ar_json *patch = schema_of(pool, c, true);
 	struct ar_json *properties = record != NULL ? ar_json_get(record, "properties") : NULL;
 
-	if (properties == NULL || input == NULL)
+	if (properties == NULL || input == NULL || patch == NULL)
 		return;
 	ar_json_set(properties, AR_STR("id"),
 		    read(pool, "{\"type\":\"string\",\"format\":\"uuid\"}"));
@@ -67,6 +68,8 @@ static void record_schema(struct ar_pool *pool, struct ar_json *schemas,
 		    read(pool, "{\"type\":\"string\",\"format\":\"date-time\"}"));
 	ar_json_set(schemas, ar_str(name), record);
 	ar_json_set(schemas, ar_strf(pool, "%sInput", name), input);
+	ar_json_remove(patch, AR_STR("required"));
+	ar_json_set(schemas, ar_strf(pool, "%sPatch", name), patch);
 }
 
 static const struct operation {
@@ -79,7 +82,7 @@ static const struct operation {
 	{ "post", "create", "Create", "Input", "201", "one", false },
 	{ "get", "get", "Read", NULL, "200", "one", true },
 	{ "put", "replace", "Replace", "Input", "200", "one", true },
-	{ "patch", "update", "Change", "Input", "200", "one", true },
+	{ "patch", "update", "Change", "Patch", "200", "one", true },
 	{ "delete", "delete", "Delete", NULL, "204", "", true },
 };
 

@@ -17,7 +17,8 @@ AR_YIELDS int i18n_message_list(struct ar_call *call)
 	};
 	static const struct ar_list_table table = { "i18n_messages", columns, "key" };
 
-	return ar_list_table(call, &table, "locale = ?", AR_ARGS(AR_J_STR(ar_in_str(call, "locale"))));
+	return ar_list_table(call, &table, "locale = ?",
+			     AR_ARGS(AR_J_STR(ar_in_str(call, "locale"))));
 }
 
 static int message_reply(struct ar_call *call, struct ar_str locale, struct ar_str key,
@@ -41,7 +42,8 @@ AR_YIELDS int i18n_message_get(struct ar_call *call)
 	struct ar_str locale = ar_in_str(call, "locale"), key = ar_in_str(call, "key");
 	struct ar_rows rows;
 
-	if (ar_query(&call->scope, &rows, "SELECT text FROM i18n_messages WHERE locale = ? AND key = ?",
+	if (ar_query(&call->scope, &rows,
+		     "SELECT text FROM i18n_messages WHERE locale = ? AND key = ?",
 		     AR_ARGS(AR_J_STR(locale), AR_J_STR(key))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))
@@ -56,16 +58,17 @@ AR_YIELDS static int message_write(struct ar_call *call, struct ar_str locale, s
 
 	if (i18n_pattern_read(call->pool, text, &pieces) != 0)
 		return ar_err_is(I18N_E_PATTERN)
-			       ? ar_fail_over(I18N_E_PATTERN, "key", ar_strz(call->pool, key), "position",
-					      ar_err_param(ar_err(), "position"), "reason",
-					      ar_err_param(ar_err(), "reason"))
+			       ? ar_fail_over(I18N_E_PATTERN, "key", ar_strz(call->pool, key),
+					      "position", ar_err_param(ar_err(), "position"),
+					      "reason", ar_err_param(ar_err(), "reason"))
 			       : -1;
-	return ar_exec(&call->scope,
-		       "INSERT INTO i18n_messages (locale, key, text, updated) VALUES (?, ?, ?, ?) "
-		       "ON CONFLICT (locale, key) DO UPDATE SET text = excluded.text, "
-		       "updated = excluded.updated",
-		       AR_ARGS(AR_J_STR(locale), AR_J_STR(key), AR_J_STR(text), AR_J_INT(ar_now_ms())),
-		       NULL);
+	return ar_exec(
+		&call->scope,
+		"INSERT INTO i18n_messages (locale, key, text, updated) VALUES (?, ?, ?, ?) "
+		"ON CONFLICT (locale, key) DO UPDATE SET text = excluded.text, "
+		"updated = excluded.updated",
+		AR_ARGS(AR_J_STR(locale), AR_J_STR(key), AR_J_STR(text), AR_J_INT(ar_now_ms())),
+		NULL);
 }
 
 AR_YIELDS int i18n_message_put(struct ar_call *call)
@@ -84,9 +87,12 @@ AR_YIELDS int i18n_messages_put(struct ar_call *call)
 	const struct ar_json *messages = ar_in(call, "messages");
 	struct ar_jw *w;
 
-	ar_json_each(m, messages) {
-		if (m->type != AR_STRING || m->key.n == 0 || m->key.n > 200)
-			return ar_fail_field("messages", "type");
+	ar_json_each (m, messages) {
+		if (m->key.n == 0 || m->key.n > 200)
+			return ar_fail_field("messages", "characters");
+		if (m->type != AR_STRING)
+			return ar_fail_field(ar_printf(call->pool, "messages.%.*s", AR_FMT(m->key)),
+					     "type", "type", "string");
 		if (message_write(call, ar_in_str(call, "locale"), m->key, m->s) != 0)
 			return -1;
 	}
@@ -117,8 +123,8 @@ AR_YIELDS int i18n_message_delete(struct ar_call *call)
 
 /* ---- translate ---- */
 
-AR_YIELDS static int text_find(struct ar_call *call, struct i18n_remembered *r, struct ar_str locale,
-			       struct ar_str key, struct ar_str *ret)
+AR_YIELDS static int text_find(struct ar_call *call, struct i18n_remembered *r,
+			       struct ar_str locale, struct ar_str key, struct ar_str *ret)
 {
 	struct ar_str at = ar_strf(call->pool, "%.*s %.*s", AR_FMT(locale), AR_FMT(key));
 	const char *known = ar_map_get(r->messages, at);
@@ -128,7 +134,8 @@ AR_YIELDS static int text_find(struct ar_call *call, struct i18n_remembered *r, 
 		*ret = ar_str(known);
 		return 0;
 	}
-	if (ar_query(&call->scope, &rows, "SELECT text FROM i18n_messages WHERE locale = ? AND key = ?",
+	if (ar_query(&call->scope, &rows,
+		     "SELECT text FROM i18n_messages WHERE locale = ? AND key = ?",
 		     AR_ARGS(AR_J_STR(locale), AR_J_STR(key))) != 0)
 		return -1;
 	*ret = ar_rows_next(&rows) ? ar_col_str(&rows, 0) : AR_STR("");
@@ -168,8 +175,8 @@ AR_YIELDS int i18n_translate(struct ar_call *call)
 	if (i == n)
 		return ar_fail(I18N_E_NO_MESSAGE, "key", ar_strz(call->pool, key));
 	if (i18n_pattern_read(call->pool, text, &pieces) != 0 ||
-	    i18n_compose(call->pool, chain[i], ar_in_str(call, "timeZone"), pieces, ar_in(call, "args"),
-			 out) != 0)
+	    i18n_compose(call->pool, chain[i], ar_in_str(call, "timeZone"), pieces,
+			 ar_in(call, "args"), out) != 0)
 		return -1;
 	return message_reply(call, chain[i], key, ar_buf_view(out));
 }

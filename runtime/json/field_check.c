@@ -288,6 +288,8 @@ static struct ar_json *check_value(struct checker *c, const struct ar_field *f,
 	good = check_type(c, f, path, value);
 	if (good != NULL && f->check != NULL) {
 		code = f->check(f, good);
+		if (code != NULL && strcmp(code, "too-long") == 0)
+			return refuse_int(c, path, code, "max", f->max);
 		if (code != NULL)
 			return refuse(c, path, code, NULL, NULL);
 	}
