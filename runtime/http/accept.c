@@ -96,14 +96,17 @@ static struct sloop *idlest(struct sloop *here)
 static void turn_away(struct sloop *l, int fd)
 {
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
-	struct ar_str body = server_refusal(pool, 503, "unavailable", AR_STR_NONE);
-	struct ar_str text = ar_strf(pool,
-				     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: "
-				     "application/problem+json\r\nContent-Length: %zu\r\n"
-				     "Retry-After: 1\r\nConnection: close\r\n\r\n%.*s",
-				     body.n, AR_FMT(body));
-	ssize_t n = send(fd, text.p, text.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	struct ar_str text = AR_STR("HTTP/1.1 503 Service Unavailable\r\n");
+	struct ar_http_refusal refusal;
+	ssize_t n;
 
+	server_refusal(pool, 503, "unavailable", AR_STR_NONE, &refusal);
+	for (size_t i = 0; i < refusal.nheaders; i++)
+		text = ar_strf(pool, "%.*s%.*s: %.*s\r\n", AR_FMT(text),
+			       AR_FMT(refusal.headers[i].name), AR_FMT(refusal.headers[i].value));
+	text = ar_strf(pool, "%.*sContent-Length: %zu\r\nConnection: close\r\n\r\n%.*s",
+		       AR_FMT(text), refusal.body.n, AR_FMT(refusal.body));
+	n = send(fd, text.p, text.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n > 0)
 		count(&l->n.bytes_out, (uint64_t)n);
 	count(&l->n.refused, 1);

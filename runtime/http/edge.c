@@ -42,13 +42,30 @@ void ar_edge_set_page(AR_YIELDS bool (*fn)(struct ar_http *http))
 	page = fn;
 }
 
+static void refusal_header(struct ar_http_refusal *refusal, const char *name, struct ar_str value)
+{
+	assert(refusal->nheaders < AR_COUNT(refusal->headers));
+	refusal->headers[refusal->nheaders++] = (struct ar_header){ ar_str(name), value };
+}
+
 void ar_edge_refuse(struct ar_pool *pool, int status, const char *slug,
-		    struct ar_str accept_language, struct ar_buf *ret_body)
+		    struct ar_str accept_language, struct ar_http_refusal *ret)
 {
 	const struct ar_err_def def = { slug, status };
 	const struct ar_err err = { .def = &def };
+	struct ar_buf *body = ar_buf_new(pool, 64 * 1024);
+	struct ar_str id = ar_id(pool);
 
-	ar_problem(pool, &err, accept_language, AR_STR_NONE, ret_body);
+	ar_problem(pool, &err, accept_language, id, body);
+	ret->body = ar_buf_view(body);
+	refusal_header(ret, "content-type", AR_STR("application/problem+json"));
+	refusal_header(ret, "content-language", ar_str(ar_language(accept_language)));
+	refusal_header(ret, "cache-control", AR_STR("no-store"));
+	refusal_header(ret, "x-request-id", id);
+	refusal_header(ret, "x-content-type-options", AR_STR("nosniff"));
+	if (status == 503)
+		refusal_header(ret, "retry-after", AR_STR("1"));
+	edge_log_refusal(status, slug, id);
 }
 
 /* ---- where to ---- */
@@ -97,6 +114,26 @@ static int find_route(struct edge_request *request, struct ar_route_match *match
 
 /* ---- the way through ---- */
 
+/* What says who calls, whom, and how: with two of them, a proxy and we could each read another. */
+static int refuse_twice(const struct ar_http *http)
+{
+	static const char *const names[] = { "authorization", "x-apprun-tenant", "content-type",
+					     "idempotency-key" };
+	unsigned seen = 0;
+
+	for (size_t i = 0; i < http->nheaders; i++) {
+		for (size_t k = 0; k < AR_COUNT(names); k++) {
+			if (!ar_str_is(http->headers[i].name, names[k]))
+				continue;
+			if (seen & 1u << k)
+				return ar_fail(AR_E_MALFORMED, "what", names[k], "reason",
+					       "given twice");
+			seen |= 1u << k;
+		}
+	}
+	return 0;
+}
+
 static int read_input(struct edge_request *request, const struct ar_route_match *match)
 {
 	const struct ar_http *http = request->http;
@@ -142,7 +179,8 @@ static AR_YIELDS int pass(struct edge_request *request)
 	struct ar_call *call = &request->call;
 	struct ar_route_match match = { 0 };
 
-	if (limit_client(request) != 0 || find_route(request, &match) != 0)
+	if (limit_client(request) != 0 || refuse_twice(request->http) != 0 ||
+	    find_route(request, &match) != 0)
 		return -1;
 	if (request->space != AR_ROUTES_PLATFORM &&
 	    (edge_tenant(request) != 0 || limit_tenant(request) != 0))

@@ -34,7 +34,7 @@ void ar_edge_done(void); /* after the loops ended */
 /* For ar_server_options.handle and ar_server_set_refuse. */
 AR_YIELDS void ar_edge_handle(struct ar_http *http);
 void ar_edge_refuse(struct ar_pool *pool, int status, const char *slug,
-		    struct ar_str accept_language, struct ar_buf *ret_body);
+		    struct ar_str accept_language, struct ar_http_refusal *ret);
 /* On each loop, in loop_start and loop_stop: the access log's buffer. */
 void ar_edge_attach(void);
 void ar_edge_detach(void);

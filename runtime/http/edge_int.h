@@ -61,5 +61,6 @@ void edge_ops_done(void);
 
 /* edge_log.c */
 void edge_log(const struct edge_request *request);
+void edge_log_refusal(int status, const char *slug, struct ar_str request_id);
 
 #endif

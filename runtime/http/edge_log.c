@@ -12,6 +12,7 @@
 #define PATH_SHOWN 1024
 
 static __thread struct ar_buf *lines;
+static __thread size_t line_start;
 
 static void flush(void *arg)
 {
@@ -61,39 +62,69 @@ static void write_data(struct ar_jw *w, const struct edge_request *request)
 	ar_jw_object_end(w);
 }
 
-void edge_log(const struct edge_request *request)
+/* Begins a line; false when none is wanted. */
+static bool line_begin(struct ar_jw *w, const struct ar_log_context *context, const char *message)
 {
 	static __thread int64_t time_ms;
 	static __thread char time[AR_TIME_MAX];
 	int64_t now = ar_now_ms();
-	size_t before;
-	struct ar_jw w;
 
 	if (lines == NULL || !edge_options.access_log || !ar_log_wants(AR_INFO))
-		return;
+		return false;
 	if (lines->n > LINES_FULL)
 		flush(NULL);
 	if (now != time_ms) {
 		ar_time_format(now, time);
 		time_ms = now;
 	}
-	before = lines->n;
-	ar_jw_init(&w, lines);
-	ar_jw_object(&w);
-	put(&w, "timestamp", ar_str(time));
-	put(&w, "level", AR_STR("info"));
-	put(&w, "service", AR_STR("http"));
-	put(&w, "traceId", request->log.trace_id);
-	put(&w, "userId", request->log.user_id);
-	put(&w, "tenant", request->log.tenant);
-	put(&w, "message", AR_STR("request"));
-	ar_jw_keyz(&w, "data");
-	write_data(&w, request);
-	ar_jw_object_end(&w);
+	line_start = lines->n;
+	ar_jw_init(w, lines);
+	ar_jw_object(w);
+	put(w, "timestamp", ar_str(time));
+	put(w, "level", AR_STR("info"));
+	put(w, "service", AR_STR("http"));
+	put(w, "traceId", context->trace_id);
+	put(w, "userId", context->user_id);
+	put(w, "tenant", context->tenant);
+	put(w, "message", ar_str(message));
+	ar_jw_keyz(w, "data");
+	return true;
+}
+
+static void line_end(struct ar_jw *w)
+{
+	ar_jw_object_end(w);
 	ar_buf_char(lines, '\n');
 	if (lines->over) {
-		lines->n = before;
+		lines->n = line_start;
 		lines->over = false;
 		ar_err_clear();
 	}
+}
+
+void edge_log(const struct edge_request *request)
+{
+	struct ar_jw w;
+
+	if (!line_begin(&w, &request->log, "request"))
+		return;
+	write_data(&w, request);
+	line_end(&w);
+}
+
+/* What the guards refused before it became a request of the edge. */
+void edge_log_refusal(int status, const char *slug, struct ar_str request_id)
+{
+	static const struct ar_log_context nobody;
+	struct ar_jw w;
+
+	if (!line_begin(&w, &nobody, "refused"))
+		return;
+	ar_jw_object(&w);
+	ar_jw_keyz(&w, "status");
+	ar_jw_int(&w, status);
+	put(&w, "code", ar_str(slug));
+	put(&w, "requestId", request_id);
+	ar_jw_object_end(&w);
+	line_end(&w);
 }

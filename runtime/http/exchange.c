@@ -106,13 +106,12 @@ static void exchange_main(void *arg)
 	ex->fiber = ar_self();
 	l->server->options.handle(&ex->http);
 	if (!ex->replied) {
+		struct ar_http_refusal refusal;
+
 		ar_error("http", "a handler returned without a reply");
-		ar_http_reply(&ex->http, 500,
-			      &(struct ar_header){ AR_STR("content-type"),
-						   AR_STR("application/problem+json") },
-			      1,
-			      server_refusal(ex->http.pool, 500, "internal",
-					     ar_http_header(&ex->http, "accept-language")));
+		server_refusal(ex->http.pool, 500, "internal",
+			       ar_http_header(&ex->http, "accept-language"), &refusal);
+		ar_http_reply(&ex->http, 500, refusal.headers, refusal.nheaders, refusal.body);
 	}
 	ex->fiber = NULL;
 	ex->ended = true;

@@ -31,14 +31,17 @@ static struct ar_str wanted_language(const struct conn *c)
 void h1_refuse(struct conn *c, int status, const char *slug)
 {
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
-	struct ar_header type = { AR_STR("content-type"), AR_STR("application/problem+json") };
-	struct reply r = { .status = status, .headers = &type, .nheaders = 1 };
+	struct ar_http_refusal refusal;
+	struct reply r = { .status = status };
 	struct iovec iov[2];
 	struct ar_str head;
 
 	count(&c->l->n.refused, 1);
 	c->keepalive = false;
-	r.body = server_refusal(pool, status, slug, wanted_language(c));
+	server_refusal(pool, status, slug, wanted_language(c), &refusal);
+	r.headers = refusal.headers;
+	r.nheaders = refusal.nheaders;
+	r.body = refusal.body;
 	r.length = (int64_t)r.body.n;
 	head = h1_format(c, pool, &r);
 	if (c->first != NULL)

@@ -99,26 +99,42 @@ void h2_abort(struct ar_http_int *ex)
 	h2o_http2_stream_reset(conn, stream);
 }
 
+/* Makes the reply's headers those of a refusal, and gives its body. */
+static h2o_iovec_t refusal_of(h2o_req_t *req, int status, const char *slug, struct ar_str language)
+{
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+	struct ar_http_refusal refusal;
+	h2o_iovec_t body;
+
+	server_refusal(pool, status, slug, language, &refusal);
+	body = h2o_strdup(&req->pool, refusal.body.p, refusal.body.n);
+	memset(&req->res.headers, 0, sizeof(req->res.headers));
+	for (size_t i = 0; i < refusal.nheaders; i++) {
+		const struct ar_header *h = &refusal.headers[i];
+		h2o_iovec_t name = h2o_strdup(&req->pool, h->name.p, h->name.n);
+		h2o_iovec_t value = h2o_strdup(&req->pool, h->value.p, h->value.n);
+
+		h2o_add_header_by_str(&req->pool, &req->res.headers, name.base, name.len, 1, NULL,
+				      value.base, value.len);
+	}
+	req->res.content_length = body.len;
+	return body;
+}
+
 /* Without an exchange or a fiber: for what is refused before it runs. */
 static void refuse(h2o_req_t *req, int status, const char *slug)
 {
 	struct conn *c = conn_of(req);
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	ssize_t lang = h2o_find_header_by_str(&req->headers, H2O_STRLIT("accept-language"), -1);
 	struct ar_str language = AR_STR_NONE;
-	struct ar_str text;
 	h2o_iovec_t body;
 
 	if (lang >= 0)
 		language = ar_str_n(req->headers.entries[lang].value.base,
 				    req->headers.entries[lang].value.len);
-	text = server_refusal(pool, status, slug, language);
-	body = h2o_strdup(&req->pool, text.p, text.n);
+	body = refusal_of(req, status, slug, language);
 	count(&c->l->n.refused, 1);
 	req->res.status = status;
-	req->res.content_length = body.len;
-	h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
-		       H2O_STRLIT("application/problem+json"));
 	h2o_start_response(req, &refuse_generator);
 	h2o_send(req, &body, !h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD")),
 		 H2O_SEND_STATE_FINAL);
@@ -290,19 +306,13 @@ static void on_setup_ostream(AR_UNUSED h2o_filter_t *self, h2o_req_t *req, h2o_o
 						req->_generator->proceed == refuse_proceed);
 
 	if (!ours && req->res.status >= 400) {
-		struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 		const char *slug = req->res.status == 400 ? "malformed" : "internal";
-		struct ar_str text = server_refusal(pool, req->res.status, slug, AR_STR_NONE);
 		struct error_stream *e =
 			(struct error_stream *)h2o_add_ostream(req, sizeof(*e), slot);
 
 		count(&conn_of(req)->l->n.refused, 1);
 		e->super.do_send = error_send;
-		e->body = h2o_strdup(&req->pool, text.p, text.n);
-		memset(&req->res.headers, 0, sizeof(req->res.headers));
-		h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
-			       H2O_STRLIT("application/problem+json"));
-		req->res.content_length = e->body.len;
+		e->body = refusal_of(req, req->res.status, slug, AR_STR_NONE);
 		if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD")))
 			e->body.len = 0;
 		slot = &e->super.next;

@@ -89,6 +89,9 @@ void ar_http_reply(struct ar_http *http, int status, const struct ar_header *hea
 	if (ex->gone)
 		return;
 	prepare(http, status, headers, nheaders, &r);
+	if (status ==
+	    205) /* has a length, and it is 0: else a client may read the next reply wrong */
+		body = AR_STR("");
 	r.body = body;
 	r.length = (int64_t)body.n;
 	compress(http, &r);

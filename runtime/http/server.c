@@ -31,18 +31,18 @@ void count(_Atomic uint64_t *counter, uint64_t by)
 	atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
 }
 
-/* The body of a refusal, in the pool. */
-struct ar_str server_refusal(struct ar_pool *pool, int status, const char *slug,
-			     struct ar_str accept_language)
+void server_refusal(struct ar_pool *pool, int status, const char *slug,
+		    struct ar_str accept_language, struct ar_http_refusal *ret)
 {
-	struct ar_buf *body = ar_buf_new(pool, 64 * 1024);
-
+	*ret = (struct ar_http_refusal){ 0 };
 	if (refuse_fn != NULL)
-		refuse_fn(pool, status, slug, accept_language, body);
-	if (body->n == 0)
-		ar_buf_printf(body, "{\"type\":\"about:blank\",\"status\":%d,\"code\":\"%s\"}",
-			      status, slug);
-	return ar_buf_view(body);
+		refuse_fn(pool, status, slug, accept_language, ret);
+	if (ret->body.n > 0)
+		return;
+	ret->body = ar_strf(pool, "{\"type\":\"about:blank\",\"status\":%d,\"code\":\"%s\"}",
+			    status, slug);
+	ret->headers[ret->nheaders++] =
+		(struct ar_header){ AR_STR("content-type"), AR_STR("application/problem+json") };
 }
 
 /* The Date header's text, made once a second. */

@@ -72,9 +72,14 @@ AR_YIELDS void ar_http_reply_file(struct ar_http *http, int status, const struct
 				  size_t nheaders, int fd, int64_t offset, int64_t length);
 bool ar_http_gone(const struct ar_http *http); /* the client has left (HTTP/2 only) */
 
-/* What the guards refuse is answered through this, so that it is problem+json like the rest. */
+/* What the guards refuse is answered through this, so that it looks like every other refusal. */
+struct ar_http_refusal { /* in the pool */
+	struct ar_str body;
+	struct ar_header headers[8];
+	size_t nheaders;
+};
 typedef void ar_http_refuse_fn(struct ar_pool *pool, int status, const char *slug,
-			       struct ar_str accept_language, struct ar_buf *ret_body);
+			       struct ar_str accept_language, struct ar_http_refusal *ret);
 void ar_server_set_refuse(ar_http_refuse_fn *fn);
 
 struct ar_server_stats {

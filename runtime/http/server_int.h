@@ -137,8 +137,8 @@ struct reply {
 
 /* server.c */
 void count(_Atomic uint64_t *counter, uint64_t by);
-struct ar_str server_refusal(struct ar_pool *pool, int status, const char *slug,
-			     struct ar_str accept_language);
+void server_refusal(struct ar_pool *pool, int status, const char *slug,
+		    struct ar_str accept_language, struct ar_http_refusal *ret);
 const char *loop_date(struct sloop *l);
 
 /* accept.c */

@@ -94,10 +94,12 @@ static void test_handle(struct ar_http *http)
 
 /* A refusal that can be told from the default one. */
 static void test_refuse(struct ar_pool *pool, int status, const char *slug,
-			struct ar_str accept_language, struct ar_buf *ret_body)
+			struct ar_str accept_language, struct ar_http_refusal *ret)
 {
-	ar_buf_printf(ret_body, "{\"status\":%d,\"code\":\"%s\",\"lang\":\"%.*s\"}", status, slug,
-		      AR_FMT(accept_language));
+	ret->body = ar_strf(pool, "{\"status\":%d,\"code\":\"%s\",\"lang\":\"%.*s\"}", status, slug,
+			    AR_FMT(accept_language));
+	ret->headers[ret->nheaders++] =
+		(struct ar_header){ AR_STR("content-type"), AR_STR("application/problem+json") };
 }
 
 static AR_UNUSED void server_up(struct ar_server_options o)
