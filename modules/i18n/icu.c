@@ -1,7 +1,8 @@
 /*
  * icu.c - the one place that calls ICU: UTF-8 in, UTF-8 out.
  *
- * Formatters are opened for each call: tens of microseconds, which no hot path of apprun pays.
+ * Formatters are opened for each call, which costs some ten microseconds: ICU keeps the data behind
+ * them. How many a message can ask for is bounded (pattern.c).
  */
 #include "i18n/i18n_int.h"
 
@@ -69,16 +70,54 @@ bool i18n_locale_valid(struct ar_str locale)
 	return (size_t)parsed == locale.n;
 }
 
-struct ar_str i18n_locale_parent(struct ar_pool *pool, struct ar_str locale)
+static struct ar_str tag_of(struct ar_pool *pool, const char *id)
 {
-	char parent[ULOC_FULLNAME_CAPACITY], tag[ULOC_FULLNAME_CAPACITY];
+	char tag[ULOC_FULLNAME_CAPACITY];
 	UErrorCode code = U_ZERO_ERROR;
 
-	if (uloc_getParent(icu_locale(pool, locale), parent, sizeof(parent), &code) <= 0 ||
-	    U_FAILURE(code))
+	uloc_toLanguageTag(id, tag, sizeof(tag), 0, &code);
+	return U_FAILURE(code) || code == U_STRING_NOT_TERMINATED_WARNING
+		       ? AR_STR("")
+		       : ar_str_dup(pool, ar_str(tag));
+}
+
+struct ar_str i18n_locale_canonical(struct ar_pool *pool, struct ar_str locale)
+{
+	struct ar_str tag;
+
+	if (!i18n_locale_valid(locale))
+		return locale;
+	tag = tag_of(pool, icu_locale(pool, locale));
+	return tag.n > 0 ? tag : locale;
+}
+
+/* "Hant": what a locale is written in, also when it does not say. */
+static void script_of(const char *id, char script[ULOC_SCRIPT_CAPACITY])
+{
+	char full[ULOC_FULLNAME_CAPACITY];
+	UErrorCode code = U_ZERO_ERROR;
+
+	script[0] = 0;
+	uloc_addLikelySubtags(id, full, sizeof(full), &code);
+	if (U_SUCCESS(code))
+		uloc_getScript(full, script, ULOC_SCRIPT_CAPACITY, &code);
+}
+
+struct ar_str i18n_locale_parent(struct ar_pool *pool, struct ar_str locale)
+{
+	char base[ULOC_FULLNAME_CAPACITY], parent[ULOC_FULLNAME_CAPACITY];
+	char script[ULOC_SCRIPT_CAPACITY], other[ULOC_SCRIPT_CAPACITY], own[ULOC_SCRIPT_CAPACITY];
+	UErrorCode code = U_ZERO_ERROR;
+
+	uloc_getBaseName(icu_locale(pool, locale), base, sizeof(base), &code);
+	if (uloc_getParent(base, parent, sizeof(parent), &code) <= 0 || U_FAILURE(code))
 		return AR_STR("");
-	uloc_toLanguageTag(parent, tag, sizeof(tag), 0, &code);
-	return U_FAILURE(code) ? AR_STR("") : ar_str_dup(pool, ar_str(tag));
+	script_of(base, script);
+	uloc_getScript(base, own, sizeof(own), &code);
+	if (strchr(parent, '_') == NULL && own[0] == 0 && script[0] != 0) /* "zh_TW": "zh_Hant" */
+		return ar_strf(pool, "%s-%s", parent, script);
+	script_of(parent, other);
+	return strcmp(script, other) == 0 ? tag_of(pool, parent) : AR_STR("");
 }
 
 bool i18n_zone_valid(struct ar_pool *pool, struct ar_str zone)
@@ -115,7 +154,8 @@ int i18n_number(struct ar_pool *pool, struct ar_str locale, struct ar_str skelet
 	UFormattedNumber *result;
 	UChar out[OUT_MAX];
 	int32_t n;
-	UChar *w = wide(pool, skeleton, &n);
+	UChar *w = wide(pool, skeleton.n > 0 ? skeleton : AR_STR(".###"),
+			&n); /* as ICU's plain form */
 
 	if (value->type != AR_INT && value->type != AR_FLOAT)
 		return ar_fail(I18N_E_ARGUMENT, "reason", "not a number");
@@ -142,16 +182,40 @@ static UDateFormatStyle style_of(enum i18n_style style)
 	return styles[style];
 }
 
-/* The locale's best pattern for a skeleton such as "yMMMd". */
+/*
+ * The locale's best pattern for a skeleton such as "yMMMd". To find one takes ICU a quarter of a
+ * millisecond, so each thread remembers some.
+ */
+#define PATTERNS 64
+static _Thread_local struct pattern {
+	char key[64]; /* "locale skeleton"; longer ones are not kept */
+	UChar text[64];
+	int32_t n;
+} patterns[PATTERNS];
+
 static int32_t best_pattern(struct ar_pool *pool, const char *locale, struct ar_str skeleton,
 			    UChar *out, UErrorCode *code)
 {
-	UDateTimePatternGenerator *generator = udatpg_open(locale, code);
+	struct ar_str key = ar_strf(pool, "%s %.*s", locale, AR_FMT(skeleton));
+	struct pattern *known = &patterns[ar_hash(key.p, key.n) % PATTERNS];
+	UDateTimePatternGenerator *generator;
 	int32_t n, len;
-	UChar *w = wide(pool, skeleton, &n);
+	UChar *w;
 
+	if (ar_str_is(key, known->key)) {
+		memcpy(out, known->text, sizeof(known->text));
+		return known->n;
+	}
+	w = wide(pool, skeleton, &n);
+	generator = udatpg_open(locale, code);
 	len = udatpg_getBestPattern(generator, w, n, out, OUT_MAX, code);
 	udatpg_close(generator);
+	if (U_SUCCESS(*code) && key.n < sizeof(known->key) &&
+	    len < (int32_t)AR_COUNT(known->text)) {
+		memcpy(known->key, key.p, key.n + 1);
+		memcpy(known->text, out, (size_t)len * sizeof(UChar));
+		known->n = len;
+	}
 	return len;
 }
 
@@ -159,7 +223,7 @@ int i18n_date(struct ar_pool *pool, struct ar_str locale, const struct i18n_mome
 	      struct ar_str *ret)
 {
 	const char *id = icu_locale(pool, locale);
-	struct ar_str zone = moment->zone.n > 0 ? moment->zone : AR_STR("UTC");
+	struct ar_str zone = moment->zone.n > 0 && !moment->day ? moment->zone : AR_STR("UTC");
 	UErrorCode code = U_ZERO_ERROR;
 	UChar out[OUT_MAX], pattern[OUT_MAX];
 	UDateFormat *format;
@@ -172,8 +236,8 @@ int i18n_date(struct ar_pool *pool, struct ar_str locale, const struct i18n_mome
 		n = best_pattern(pool, id, moment->skeleton, pattern, &code);
 		format = udat_open(UDAT_PATTERN, UDAT_PATTERN, id, w, zone_n, pattern, n, &code);
 	} else {
-		format = udat_open(style_of(moment->time), style_of(moment->date), id, w, zone_n, NULL,
-				   0, &code);
+		format = udat_open(style_of(moment->time), style_of(moment->date), id, w, zone_n,
+				   NULL, 0, &code);
 	}
 	n = U_SUCCESS(code) ? udat_format(format, (UDate)moment->ms, out, OUT_MAX, NULL, &code) : 0;
 	if (format != NULL)
@@ -190,8 +254,9 @@ int i18n_plural(struct ar_pool *pool, struct ar_str locale, bool ordinal, double
 	UErrorCode code = U_ZERO_ERROR;
 	UChar out[32];
 	int32_t n;
-	UPluralRules *rules = uplrules_openForType(
-		icu_locale(pool, locale), ordinal ? UPLURAL_TYPE_ORDINAL : UPLURAL_TYPE_CARDINAL, &code);
+	UPluralRules *rules =
+		uplrules_openForType(icu_locale(pool, locale),
+				     ordinal ? UPLURAL_TYPE_ORDINAL : UPLURAL_TYPE_CARDINAL, &code);
 
 	n = U_SUCCESS(code) ? uplrules_select(rules, value, out, AR_COUNT(out), &code) : 0;
 	if (rules != NULL)

@@ -32,7 +32,8 @@ AR_YIELDS static int remembered_load(struct ar_tenant *tenant, void **ret)
 	r->messages = ar_map_new();
 	r->otherwise = AR_STR("en");
 	ar_scope_init(&scope, tenant->db, pool);
-	if (ar_query(&scope, &rows, "SELECT locale, fallback, is_default FROM i18n_locales LIMIT 500",
+	if (ar_query(&scope, &rows,
+		     "SELECT locale, fallback, is_default FROM i18n_locales LIMIT 500",
 		     AR_NO_ARGS) != 0) {
 		remembered_free(r);
 		return -1;
@@ -47,7 +48,8 @@ AR_YIELDS static int remembered_load(struct ar_tenant *tenant, void **ret)
 	return 0;
 }
 
-struct ar_tenant_slot i18n_slot = { .name = "i18n", .load = remembered_load,
+struct ar_tenant_slot i18n_slot = { .name = "i18n",
+				    .load = remembered_load,
 				    .unload = remembered_free };
 
 int i18n_changes(struct ar_call *call)
@@ -87,25 +89,72 @@ static bool listed(const struct ar_str *chain, size_t n, struct ar_str locale)
 	return false;
 }
 
-AR_YIELDS int i18n_chain(struct ar_call *call, struct ar_str locale, struct ar_str *chain,
-			 size_t *ret_n)
+struct ar_str i18n_locale_in(struct ar_call *call)
 {
-	struct i18n_remembered *r;
+	return i18n_locale_canonical(call->pool, ar_in_str(call, "locale"));
+}
+
+/* Adds a locale and what it falls back to, as long as there is room for the default. */
+static void chain_add(struct ar_call *call, const struct i18n_remembered *r, struct ar_str locale,
+		      struct ar_str *chain, size_t *n)
+{
 	struct ar_str at = locale;
-	const char *fallback;
-	size_t n = 0;
+
+	while (at.n > 0 && *n < I18N_CHAIN_MAX - 1 && !listed(chain, *n, at)) {
+		const char *fallback = ar_map_get(r->fallbacks, at);
+
+		chain[(*n)++] = at;
+		at = fallback != NULL && fallback[0] != 0 ? ar_str(fallback)
+							  : i18n_locale_parent(call->pool, at);
+	}
+}
+
+#define ASKED_MAX 5 /* languages of one Accept-Language */
+
+struct asked {
+	struct ar_str locale;
+	double weight;
+};
+
+/* "fr-CH, fr;q=0.9, *;q=0.5": in order of weight, as sent among equals. What is no locale is left out. */
+static size_t accepted(struct ar_call *call, struct asked *asked)
+{
+	struct ar_str rest = call->language;
+	size_t n = 0, at;
+
+	while (rest.p != NULL && n < ASKED_MAX) {
+		struct ar_str params = ar_str_cut(&rest, ','), tag = ar_str_cut(&params, ';'),
+			      value;
+		struct asked one = { i18n_locale_canonical(call->pool, ar_str_trim(tag)), 1 };
+
+		value = params;
+		ar_str_cut(&value, '=');
+		if (params.n > 0 && !ar_str_float(ar_str_trim(value), &one.weight))
+			continue;
+		if (!i18n_locale_valid(one.locale) || one.weight <= 0)
+			continue;
+		for (at = n++; at > 0 && asked[at - 1].weight < one.weight; at--)
+			asked[at] = asked[at - 1];
+		asked[at] = one;
+	}
+	return n;
+}
+
+AR_YIELDS int i18n_chain(struct ar_call *call, struct ar_str *chain, size_t *ret_n,
+			 struct ar_str *ret_asked)
+{
+	struct asked asked[ASKED_MAX] = { { i18n_locale_in(call), 1 } };
+	size_t nasked = asked[0].locale.n > 0 ? 1 : accepted(call, asked), n = 0;
+	struct i18n_remembered *r;
 
 	if (i18n_remembered_get(call, &r) != 0)
 		return -1;
-	while (at.n > 0 && n < I18N_CHAIN_MAX - 1 && !listed(chain, n, at)) {
-		chain[n++] = at;
-		fallback = ar_map_get(r->fallbacks, at);
-		at = fallback != NULL && fallback[0] != 0 ? ar_str(fallback)
-							   : i18n_locale_parent(call->pool, at);
-	}
+	for (size_t i = 0; i < nasked; i++)
+		chain_add(call, r, asked[i].locale, chain, &n);
 	if (!listed(chain, n, r->otherwise))
 		chain[n++] = r->otherwise;
 	*ret_n = n;
+	*ret_asked = nasked > 0 ? asked[0].locale : r->otherwise;
 	return 0;
 }
 
@@ -117,7 +166,8 @@ AR_YIELDS int i18n_locales_get(struct ar_call *call)
 	struct ar_jw *w;
 
 	if (ar_query(&call->scope, &rows,
-		     "SELECT locale, fallback, is_default FROM i18n_locales ORDER BY locale LIMIT 500",
+		     "SELECT locale, fallback, is_default FROM i18n_locales ORDER BY locale LIMIT "
+		     "500",
 		     AR_NO_ARGS) != 0)
 		return -1;
 	w = ar_reply_json(call, 0);
@@ -147,14 +197,18 @@ AR_YIELDS int i18n_locales_put(struct ar_call *call)
 
 	if (ar_exec(&call->scope, "DELETE FROM i18n_locales", AR_NO_ARGS, NULL) != 0)
 		return -1;
-	ar_json_each(l, locales) {
+	ar_json_each (l, locales) {
 		bool is_default = ar_json_truth(l, "default", false);
+		struct ar_str locale = ar_json_text(l, "locale", AR_STR(""));
+		struct ar_str fallback = ar_json_text(l, "fallback", AR_STR(""));
 
 		defaults += is_default;
+		locale = i18n_locale_canonical(call->pool, locale);
+		fallback = i18n_locale_canonical(call->pool, fallback);
 		if (ar_exec(&call->scope,
-			    "INSERT INTO i18n_locales (locale, fallback, is_default) VALUES (?, ?, ?)",
-			    AR_ARGS(AR_J_STR(ar_json_text(l, "locale", AR_STR(""))),
-				    AR_J_STR(ar_json_text(l, "fallback", AR_STR(""))),
+			    "INSERT INTO i18n_locales (locale, fallback, is_default) VALUES (?, ?, "
+			    "?)",
+			    AR_ARGS(AR_J_STR(locale), AR_J_STR(fallback),
 				    AR_J_INT(is_default ? 1 : 0)),
 			    NULL) != 0)
 			return ar_err_is(AR_E_UNIQUE) ? ar_fail_field("locales", "unique") : -1;

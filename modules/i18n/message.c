@@ -17,8 +17,7 @@ AR_YIELDS int i18n_message_list(struct ar_call *call)
 	};
 	static const struct ar_list_table table = { "i18n_messages", columns, "key" };
 
-	return ar_list_table(call, &table, "locale = ?",
-			     AR_ARGS(AR_J_STR(ar_in_str(call, "locale"))));
+	return ar_list_table(call, &table, "locale = ?", AR_ARGS(AR_J_STR(i18n_locale_in(call))));
 }
 
 static int message_reply(struct ar_call *call, struct ar_str locale, struct ar_str key,
@@ -39,7 +38,7 @@ static int message_reply(struct ar_call *call, struct ar_str locale, struct ar_s
 
 AR_YIELDS int i18n_message_get(struct ar_call *call)
 {
-	struct ar_str locale = ar_in_str(call, "locale"), key = ar_in_str(call, "key");
+	struct ar_str locale = i18n_locale_in(call), key = ar_in_str(call, "key");
 	struct ar_rows rows;
 
 	if (ar_query(&call->scope, &rows,
@@ -62,6 +61,8 @@ AR_YIELDS static int message_write(struct ar_call *call, struct ar_str locale, s
 					      "position", ar_err_param(ar_err(), "position"),
 					      "reason", ar_err_param(ar_err(), "reason"))
 			       : -1;
+	if (i18n_check(call->pool, locale, pieces) != 0)
+		return -1;
 	return ar_exec(
 		&call->scope,
 		"INSERT INTO i18n_messages (locale, key, text, updated) VALUES (?, ?, ?, ?) "
@@ -73,7 +74,7 @@ AR_YIELDS static int message_write(struct ar_call *call, struct ar_str locale, s
 
 AR_YIELDS int i18n_message_put(struct ar_call *call)
 {
-	struct ar_str locale = ar_in_str(call, "locale"), key = ar_in_str(call, "key");
+	struct ar_str locale = i18n_locale_in(call), key = ar_in_str(call, "key");
 	struct ar_str text = ar_in_str(call, "text");
 
 	if (message_write(call, locale, key, text) != 0 || i18n_changes(call) != 0)
@@ -85,15 +86,19 @@ AR_YIELDS int i18n_message_put(struct ar_call *call)
 AR_YIELDS int i18n_messages_put(struct ar_call *call)
 {
 	const struct ar_json *messages = ar_in(call, "messages");
+	struct ar_str locale = i18n_locale_in(call);
 	struct ar_jw *w;
 
 	ar_json_each (m, messages) {
-		if (m->key.n == 0 || m->key.n > 200)
+		if (m->key.n == 0 || ar_utf8_len(m->key) > 200)
 			return ar_fail_field("messages", "characters");
+		const char *path = ar_printf(call->pool, "messages.%.*s", AR_FMT(m->key));
+
 		if (m->type != AR_STRING)
-			return ar_fail_field(ar_printf(call->pool, "messages.%.*s", AR_FMT(m->key)),
-					     "type", "type", "string");
-		if (message_write(call, ar_in_str(call, "locale"), m->key, m->s) != 0)
+			return ar_fail_field(path, "type", "type", "string");
+		if (m->s.n == 0)
+			return ar_fail_field(path, "required");
+		if (message_write(call, locale, m->key, m->s) != 0)
 			return -1;
 	}
 	if (i18n_changes(call) != 0)
@@ -111,7 +116,7 @@ AR_YIELDS int i18n_message_delete(struct ar_call *call)
 	int64_t changed = 0;
 
 	if (ar_exec(&call->scope, "DELETE FROM i18n_messages WHERE locale = ? AND key = ?",
-		    AR_ARGS(AR_J_STR(ar_in_str(call, "locale")), AR_J_STR(ar_in_str(call, "key"))),
+		    AR_ARGS(AR_J_STR(i18n_locale_in(call)), AR_J_STR(ar_in_str(call, "key"))),
 		    &changed) != 0)
 		return -1;
 	if (changed == 0)
@@ -144,27 +149,21 @@ AR_YIELDS static int text_find(struct ar_call *call, struct i18n_remembered *r,
 	return 0;
 }
 
-/* The first of Accept-Language, when the caller names no locale. */
-static struct ar_str locale_of(struct ar_call *call)
+/* Numbers and dates of a message in "de" are written as "de-AT" does, when that was asked for. */
+static struct ar_str format_locale(struct ar_pool *pool, struct ar_str found, struct ar_str asked)
 {
-	struct ar_str locale = ar_in_str(call, "locale"), rest = call->language, first;
-
-	if (locale.n > 0)
-		return locale;
-	first = ar_str_cut(&rest, ',');
-	first = ar_str_trim(ar_str_cut(&first, ';'));
-	return i18n_locale_valid(first) ? first : AR_STR("");
+	return ar_str_starts(asked, ar_strf(pool, "%.*s-", AR_FMT(found))) ? asked : found;
 }
 
 AR_YIELDS int i18n_translate(struct ar_call *call)
 {
-	struct ar_str key = ar_in_str(call, "key"), chain[I18N_CHAIN_MAX], text = AR_STR("");
+	struct ar_str key = ar_in_str(call, "key"), chain[I18N_CHAIN_MAX], text = AR_STR(""), asked;
 	struct ar_buf *out = ar_buf_new(call->pool, (size_t)1 << 20);
 	struct i18n_remembered *r;
 	struct i18n_piece *pieces;
 	size_t n, i;
 
-	if (i18n_chain(call, locale_of(call), chain, &n) != 0 || i18n_remembered_get(call, &r) != 0)
+	if (i18n_chain(call, chain, &n, &asked) != 0 || i18n_remembered_get(call, &r) != 0)
 		return -1;
 	for (i = 0; i < n; i++) {
 		if (text_find(call, r, chain[i], key, &text) != 0)
@@ -175,8 +174,10 @@ AR_YIELDS int i18n_translate(struct ar_call *call)
 	if (i == n)
 		return ar_fail(I18N_E_NO_MESSAGE, "key", ar_strz(call->pool, key));
 	if (i18n_pattern_read(call->pool, text, &pieces) != 0 ||
-	    i18n_compose(call->pool, chain[i], ar_in_str(call, "timeZone"), pieces,
-			 ar_in(call, "args"), out) != 0)
+	    i18n_compose(call->pool, format_locale(call->pool, chain[i], asked),
+			 ar_in_str(call, "timeZone"), pieces, ar_in(call, "args"), out) != 0)
 		return -1;
+	if (out->over)
+		return ar_fail(AR_E_TOO_LARGE, "what", "message");
 	return message_reply(call, chain[i], key, ar_buf_view(out));
 }

@@ -16,11 +16,11 @@ static const char *locale_rule(const struct ar_field *field, const struct ar_jso
 
 #define LOCALE(name, ...)                                                                          \
 	AR_FIELD_FREE(name, AR_F_TEXT, .max = 35, .check = locale_rule, __VA_ARGS__)
-#define KEY AR_FIELD_FREE("key", AR_F_TEXT, .min = 1, .max = 200, .required = true)
+#define KEY  AR_FIELD_FREE("key", AR_F_TEXT, .min = 1, .max = 200, .required = true)
 #define ZONE AR_FIELD_FREE("timeZone", AR_F_TEXT, .max = 64, .help = "IANA name; not given: UTC")
 
 static const struct ar_field locale_fields[] = {
-	LOCALE("locale", .required = true, .min = 2),
+	LOCALE("locale", .min = 2, .required = true),
 	LOCALE("fallback", .help = "where to look next; not given: its parent"),
 	AR_FIELD_FREE("default", AR_F_BOOL),
 	{ 0 },
@@ -30,30 +30,42 @@ static const struct ar_field locales_fields[] = {
 		      .items = AR_ITEM(AR_F_OBJECT, .fields = locale_fields)),
 	{ 0 },
 };
-static const struct ar_field list_in[] = { LOCALE("locale", .required = true), { 0 } };
-static const struct ar_field key_in[] = { LOCALE("locale", .required = true), KEY, { 0 } };
+static const struct ar_field list_in[] = { LOCALE("locale", .min = 2, .required = true), { 0 } };
+static const struct ar_field key_in[] = { LOCALE("locale", .min = 2, .required = true),
+					  KEY,
+					  { 0 } };
 static const struct ar_field message_in[] = {
-	LOCALE("locale", .required = true), KEY,
+	LOCALE("locale", .min = 2, .required = true),
+	KEY,
 	AR_FIELD_FREE("text", AR_F_TEXT, .min = 1, .max = I18N_TEXT_MAX, .required = true,
 		      .help = "ICU MessageFormat"),
 	{ 0 },
 };
 static const struct ar_field messages_in[] = {
-	LOCALE("locale", .required = true),
+	LOCALE("locale", .min = 2, .required = true),
 	AR_FIELD_FREE("messages", AR_F_OBJECT, .min = 1, .max = 5000, .required = true,
 		      .help = "text by key"),
 	{ 0 },
 };
 static const struct ar_field messages_out[] = { AR_FIELD_FREE("count", AR_F_INT), { 0 } };
 static const struct ar_field message_out[] = {
-	AR_FIELD_FREE("locale", AR_F_TEXT), KEY, AR_FIELD_FREE("text", AR_F_TEXT), { 0 },
+	AR_FIELD_FREE("locale", AR_F_TEXT),
+	KEY,
+	AR_FIELD_FREE("text", AR_F_TEXT),
+	{ 0 },
 };
 static const struct ar_field message_item[] = {
-	KEY, AR_FIELD_FREE("text", AR_F_TEXT), AR_FIELD_FREE("updated", AR_F_TIME), { 0 },
+	KEY,
+	AR_FIELD_FREE("text", AR_F_TEXT),
+	AR_FIELD_FREE("updated", AR_F_TIME),
+	{ 0 },
 };
 static const struct ar_field translate_in[] = {
-	KEY, LOCALE("locale", .help = "not given: Accept-Language"),
-	AR_FIELD_FREE("args", AR_F_OBJECT, .max = 100), ZONE, { 0 },
+	KEY,
+	LOCALE("locale", .help = "not given: Accept-Language"),
+	AR_FIELD_FREE("args", AR_F_OBJECT, .max = 100),
+	ZONE,
+	{ 0 },
 };
 static const char *const kinds[] = { "number", "integer", "percent",  "currency",
 				     "date",   "time",    "datetime", NULL };
@@ -62,7 +74,7 @@ static const struct ar_field format_in[] = {
 	AR_FIELD_FREE("kind", AR_F_ENUM, .values = kinds, .required = true),
 	AR_FIELD_FREE("value", AR_F_JSON, .required = true,
 		      .help = "a number; RFC 3339 or milliseconds for times"),
-	LOCALE("locale", .required = true),
+	LOCALE("locale", .min = 2, .required = true),
 	AR_FIELD_FREE("currency", AR_F_TEXT, .max = 3, .help = "ISO 4217"),
 	AR_FIELD_FREE("style", AR_F_ENUM, .values = styles),
 	AR_FIELD_FREE("skeleton", AR_F_TEXT, .max = 100, .help = "ICU's; instead of a style"),
@@ -94,8 +106,9 @@ static const struct ar_action actions[] = {
 	  .run = i18n_message_delete, .flags = AR_A_WRITE, .help = "Delete a message" },
 	{ "i18n.translate", "GET /i18n/translate", AR_ALLOW_ANYONE, .in = translate_in,
 	  .out = message_out, .run = i18n_translate, .help = "A message with its arguments" },
-	{ "i18n.format", "POST /i18n/format", AR_ALLOW_ANYONE, .in = format_in, .out = format_out,
-	  .run = i18n_format, .help = "Write a number, money, a date or a time" },
+	{ "i18n.format", "POST /i18n/format", AR_ALLOW_SIGNED_IN, .in = format_in,
+	  .out = format_out, .run = i18n_format,
+	  .help = "Write a number, money, a date or a time" },
 	{ 0 },
 };
 

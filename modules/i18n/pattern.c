@@ -7,8 +7,9 @@
  */
 #include "i18n/i18n_int.h"
 
-#define DEPTH_MAX 16
-#define ARGS_MAX  200 /* in all of a message's cases */
+#define DEPTH_MAX  16
+#define OFFSET_MAX 1000000
+#define ARGS_MAX   100 /* in all of a message's cases */
 
 struct reader {
 	struct ar_pool *pool;
@@ -19,7 +20,8 @@ struct reader {
 
 static int refuse(struct reader *r, const char *reason)
 {
-	return ar_fail(I18N_E_PATTERN, "position", ar_printf(r->pool, "%zu", r->at), "reason", reason);
+	return ar_fail(I18N_E_PATTERN, "position", ar_printf(r->pool, "%zu", r->at), "reason",
+		       reason);
 }
 
 static char peek(const struct reader *r)
@@ -138,6 +140,24 @@ static int case_read(struct reader *r, struct i18n_piece *piece, struct i18n_cas
 	return message(r, plural, true, &one->first);
 }
 
+static int offset_read(struct reader *r, int64_t *ret)
+{
+	struct ar_str w = word(r);
+
+	if (!ar_str_int(w, ret) || *ret < -OFFSET_MAX || *ret > OFFSET_MAX)
+		return refuse(r, "the offset is a whole number up to 1000000");
+	return 0;
+}
+
+static bool twice(const struct i18n_piece *piece, const struct i18n_case *one)
+{
+	for (const struct i18n_case *c = piece->cases; c != NULL; c = c->next)
+		if (c->exact == one->exact &&
+		    (one->exact ? c->number == one->number : ar_str_eq(c->key, one->key)))
+			return true;
+	return false;
+}
+
 static int cases_read(struct reader *r, struct i18n_piece *piece)
 {
 	struct i18n_case **last = &piece->cases;
@@ -147,7 +167,7 @@ static int cases_read(struct reader *r, struct i18n_piece *piece)
 	skip_space(r);
 	start = r->at;
 	if (piece->kind != PIECE_SELECT && ar_str_is(word(r), "offset") && take(r, ':')) {
-		if (number_of(r, &piece->offset) != 0)
+		if (offset_read(r, &piece->offset) != 0)
 			return -1;
 	} else {
 		r->at = start;
@@ -159,6 +179,8 @@ static int cases_read(struct reader *r, struct i18n_piece *piece)
 			return refuse(r, "} is missing");
 		if (case_read(r, piece, one) != 0)
 			return -1;
+		if (twice(piece, one))
+			return refuse(r, "a case comes twice");
 		other = other || ar_str_is(one->key, "other");
 		*last = one;
 		last = &one->next;
