@@ -98,7 +98,7 @@ static int type_of(struct ar_call *call, struct ar_str *ret)
 	if (type.n == 0)
 		type = AR_STR("application/octet-stream");
 	if (type.n > 200)
-		return ar_fail_field("type", "too-long");
+		return ar_fail_field("type", "too-long", "max", "200");
 	for (size_t i = 0; i < type.n; i++)
 		if ((unsigned char)type.p[i] < ' ' || (unsigned char)type.p[i] > '~')
 			return ar_fail_field("type", "format");
