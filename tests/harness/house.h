@@ -6,6 +6,7 @@
  *	house_run(body, arg);                a loop on this thread; body runs in a fiber of it
  *	house_close();                       and the folder is gone
  *
+ * APPRUN_TEST_STORE=postgres://... takes that server instead of files; what tests leave there stays.
  * house_run() may be called on several threads at once: each has a loop of its own.
  */
 #ifndef AR_TEST_HOUSE_H
@@ -37,6 +38,7 @@ static inline void house_open(const struct ar_migration_set *sets)
 	strcpy(house.data, "/tmp/apprun-test-XXXXXX");
 	assert_non_null(mkdtemp(house.data));
 	options.data = ar_str(house.data);
+	options.url = ar_str(getenv("APPRUN_TEST_STORE")); /* none: files below data */
 	assert_int_equal(ar_offload_start(2), 0);
 	assert_ok(ar_store_open(&options, &house.store));
 	ar_tenant_init(house.store);

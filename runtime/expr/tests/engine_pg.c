@@ -19,7 +19,7 @@ static bool run(const char *sql)
 
 static bool pg_open(void)
 {
-	const char *where = getenv("AR_TEST_POSTGRES");
+	const char *where = getenv("APPRUN_TEST_STORE");
 
 	if (where == NULL)
 		return false;

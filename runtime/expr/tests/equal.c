@@ -2,8 +2,8 @@
  * equal.c - the two back ends give the same answer: 100,000 random expressions over random rows, in
  * SQL and in memory. A failure prints the expression, the SQL and the row.
  *
- * AR_EXPR_COUNT and AR_EXPR_SEED in the environment change how many and which; AR_TEST_POSTGRES is
- * a connection string for test_expr_equal_pg, which is skipped without.
+ * AR_EXPR_COUNT and AR_EXPR_SEED in the environment change how many and which; APPRUN_TEST_STORE is
+ * the url of a server for test_expr_equal_pg, which is skipped without.
  */
 #include "tests/harness/test.h"
 
