@@ -332,38 +332,50 @@ static void finish(struct cached *c, const struct ar_stmt *stmt)
 
 /* ---- rows out ---- */
 
-static size_t row_text(sqlite3_stmt *h, int columns)
+#define AT_ONCE 32 /* columns whose values are remembered between the two looks at a row */
+
+/* A column's value: found once, then looked at without the statement. The connection belongs to one
+ * thread at a time, so the value needs no mutex of its own. */
+static sqlite3_value *column(sqlite3_stmt *h, int i, sqlite3_value *const *known)
+{
+	return i < AT_ONCE ? known[i] : sqlite3_column_value(h, i);
+}
+
+static size_t row_text(sqlite3_stmt *h, int columns, sqlite3_value **known)
 {
 	size_t n = 0;
 
 	for (int i = 0; i < columns; i++) {
-		int type = sqlite3_column_type(h, i);
+		sqlite3_value *v = sqlite3_column_value(h, i);
+		int type = sqlite3_value_type(v);
 
+		if (i < AT_ONCE)
+			known[i] = v;
 		if (type == SQLITE_TEXT || type == SQLITE_BLOB)
-			n += (size_t)sqlite3_column_bytes(h, i);
+			n += (size_t)sqlite3_value_bytes(v);
 	}
 	return n;
 }
 
-static char *cell_fill(struct ar_cell *cell, sqlite3_stmt *h, int i, char *text)
+static char *cell_fill(struct ar_cell *cell, sqlite3_value *v, char *text)
 {
 	const void *p;
 
-	switch (sqlite3_column_type(h, i)) {
+	switch (sqlite3_value_type(v)) {
 	case SQLITE_INTEGER:
 		cell->type = AR_INT;
-		cell->i = sqlite3_column_int64(h, i);
+		cell->i = sqlite3_value_int64(v);
 		return text;
 	case SQLITE_FLOAT:
 		cell->type = AR_FLOAT;
-		cell->f = sqlite3_column_double(h, i);
+		cell->f = sqlite3_value_double(v);
 		return text;
 	case SQLITE_BLOB:
 		cell->bytes = 1; /* fall through */
 	case SQLITE_TEXT:
 		cell->type = AR_STRING;
-		p = sqlite3_column_blob(h, i);
-		cell->n = (uint32_t)sqlite3_column_bytes(h, i);
+		p = sqlite3_value_blob(v);
+		cell->n = (uint32_t)sqlite3_value_bytes(v);
 		cell->p = text;
 		if (cell->n > 0)
 			memcpy(text, p, cell->n);
@@ -376,13 +388,14 @@ static char *cell_fill(struct ar_cell *cell, sqlite3_stmt *h, int i, char *text)
 
 static int row_add(struct ar_rows_builder *builder, sqlite3_stmt *h, int columns)
 {
+	sqlite3_value *known[AT_ONCE];
 	char *text;
-	struct ar_row *row = ar_rows_append(builder, row_text(h, columns), &text);
+	struct ar_row *row = ar_rows_append(builder, row_text(h, columns, known), &text);
 
 	if (row == NULL)
 		return -1;
 	for (int i = 0; i < columns; i++)
-		text = cell_fill(&row->cells[i], h, i, text);
+		text = cell_fill(&row->cells[i], column(h, i, known), text);
 	return 0;
 }
 
