@@ -91,14 +91,31 @@ static int check_json(struct ar_pool *pool, const struct data_collection *collec
 	return rc;
 }
 
-static int check_size(struct ar_pool *pool, const struct ar_json *checked)
+size_t data_weight(const struct ar_json *value)
 {
-	struct ar_buf buf AR_CLEANUP(ar_buf_done);
+	size_t n = value->key.n + (value->key.n > 0 ? 4 : 1); /* its quotes, colon, comma */
 
-	ar_buf_init(&buf, DATA_RECORD_MAX);
-	if (ar_json_write(&buf, checked) == 0)
-		return 0;
-	return ar_fail(AR_E_TOO_LARGE, "what", "record");
+	switch (value->type) {
+	case AR_STRING:
+		return n + value->s.n + 2;
+	case AR_INT:
+		return n + (value->i > -100 && value->i < 1000 ? 3 : 20);
+	case AR_FLOAT:
+		return n + 24;
+	case AR_ARRAY:
+	case AR_OBJECT:
+		ar_json_each (m, value)
+			n += data_weight(m);
+		return n + 2;
+	default:
+		return n + 5;
+	}
+}
+
+static int check_size(const struct ar_json *checked)
+{
+	return data_weight(checked) <= DATA_RECORD_MAX ? 0
+						       : ar_fail(AR_E_TOO_LARGE, "what", "record");
 }
 
 int data_check_whole(struct ar_pool *pool, const struct data_collection *collection,
@@ -108,7 +125,7 @@ int data_check_whole(struct ar_pool *pool, const struct data_collection *collect
 
 	if (members(pool, collection, input, creating, &own) != 0 ||
 	    run_checks(pool, collection, own, 0, &checked) != 0 ||
-	    check_json(pool, collection, checked) != 0 || check_size(pool, checked) != 0)
+	    check_json(pool, collection, checked) != 0 || check_size(checked) != 0)
 		return -1;
 	for (size_t i = 0; i < collection->nfields; i++)
 		if (ar_json_get_str(checked, collection->fields[i].name) == NULL)
@@ -196,5 +213,5 @@ int data_check_patch(struct ar_pool *pool, const struct data_collection *collect
 	if (run_checks(pool, collection, own, AR_FIELDS_PARTIAL, ret) != 0 ||
 	    check_json(pool, collection, *ret) != 0)
 		return -1;
-	return check_size(pool, *ret);
+	return check_size(*ret);
 }

@@ -91,6 +91,8 @@ static int try_schema(struct ar_call *call, const struct data_schema *now, struc
 {
 	struct data_schema *next = data_schema_new(call->pool, now->dialect);
 
+	if (ar_json_print(call->pool, definition).n > DATA_DEFINITION_MAX)
+		return ar_fail(AR_E_TOO_LARGE, "what", "definition");
 	for (size_t i = 0; i < now->count; i++)
 		if (!ar_str_eq(now->list[i]->name, name))
 			data_schema_add(next, now->list[i]->id, now->list[i]->name,

@@ -23,6 +23,8 @@ extern const struct ar_err_def DATA_E_FULL[1];       /* 422 data/too-many: what,
 #define DATA_COLLECTIONS_MAX 500
 #define DATA_NAME_MAX        48
 #define DATA_RECORD_MAX      ((size_t)1 << 20) /* bytes of JSON */
+#define DATA_DEFINITION_MAX  ((size_t)256 << 10)
+#define DATA_INDEXED_MAX     600 /* characters of a text under an index: what PostgreSQL takes */
 #define DATA_HOPS_MAX        4                 /* relations in one path */
 
 #define DATA_RECORDS_READ  "data.records.read"
@@ -198,6 +200,8 @@ AR_YIELDS int data_row_get(struct ar_call *call, const struct data_collection *c
 /* A whole record from input: every field, defaults, nulls. AR_E_INVALID with fields. */
 int data_check_whole(struct ar_pool *pool, const struct data_collection *collection,
 		     const struct ar_json *input, bool creating, struct ar_json **ret);
+/* About the bytes of its JSON text, without making it; not less, but for escapes. */
+size_t data_weight(const struct ar_json *value);
 /* The fields that a merge patch gives, with {"$inc"} worked out on the record as it is. */
 int data_check_patch(struct ar_pool *pool, const struct data_collection *collection,
 		     const struct ar_json *record, const struct ar_json *patch,

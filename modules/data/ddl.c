@@ -64,11 +64,32 @@ static void index_name(const struct ar_call *call, struct ar_sql *sql, struct ar
 	ar_sql_name(sql, ar_strf(call->pool, "%c_%.*s", kind, AR_FMT(text)));
 }
 
+/* Texts that were taken before there was an index may be too long for one. */
+static AR_YIELDS int check_lengths(struct ar_call *call, const struct data_collection *c,
+				   const struct data_field *field)
+{
+	struct ar_rows rows;
+
+	if (field->type != DATA_TEXT)
+		return 0;
+	if (ar_query(&call->scope, &rows,
+		     ar_printf(call->pool, "SELECT 1 FROM %s WHERE length(%s) > %d LIMIT 1",
+			       c->table, field->column, DATA_INDEXED_MAX),
+		     AR_NO_ARGS) != 0)
+		return -1;
+	if (rows.count == 0)
+		return 0;
+	return ar_fail_field(ar_printf(call->pool, "fields.%.*s.indexed", AR_FMT(field->name)),
+			     "too-long", "max", "600");
+}
+
 static AR_YIELDS int index_add(struct ar_call *call, const struct data_collection *c,
 			       const struct data_field *field, char kind)
 {
 	struct ar_sql sql;
 
+	if (check_lengths(call, c, field) != 0)
+		return -1;
 	ar_sql_init(&sql, call->pool);
 	ar_sql_add(&sql, kind == 'u' ? "CREATE UNIQUE INDEX " : "CREATE INDEX ");
 	index_name(call, &sql, c->name, field->name, kind);
@@ -130,6 +151,20 @@ AR_YIELDS int data_ddl_index(struct ar_call *call, const struct data_collection 
 
 /* ---- tables ---- */
 
+/* Most lists that ask for an order ask for this one. */
+static AR_YIELDS int created_index(struct ar_call *call, const struct data_collection *c)
+{
+	struct ar_sql sql;
+
+	ar_sql_init(&sql, call->pool);
+	ar_sql_add(&sql, "CREATE INDEX ");
+	index_name(call, &sql, c->name, AR_STR("created"), 'i');
+	ar_sql_add(&sql, " ON ");
+	ar_sql_add(&sql, c->table);
+	ar_sql_add(&sql, " (\"created\", \"id\")");
+	return run(call, &sql);
+}
+
 AR_YIELDS int data_ddl_create(struct ar_call *call, const struct data_collection *c)
 {
 	const char *text = is_postgres(call) ? PG_TEXT : "TEXT";
@@ -151,7 +186,7 @@ AR_YIELDS int data_ddl_create(struct ar_call *call, const struct data_collection
 	}
 	/* Records are read by id and listed by it: without a row id that is one search, not two. */
 	ar_sql_add(&sql, is_postgres(call) ? ")" : ") WITHOUT ROWID");
-	if (run(call, &sql) != 0)
+	if (run(call, &sql) != 0 || created_index(call, c) != 0)
 		return -1;
 	for (size_t i = 0; i < c->nfields; i++)
 		if (data_ddl_index(call, c, NULL, &c->fields[i]) != 0)

@@ -85,6 +85,12 @@ static int refuse_below(const struct definer *d, const char *member, int64_t min
 			     "min", ar_printf(d->pool, "%lld", (long long)min));
 }
 
+static int refuse_over(const struct definer *d, const char *member, const char *max)
+{
+	return ar_fail_field(ar_printf(d->pool, "fields.%zu.%s", d->index, member), "too-large",
+			     "max", max);
+}
+
 static bool is_reserved(struct ar_str name)
 {
 	static const char *const names[] = { "id",          "created", "updated", "expand",
@@ -128,6 +134,9 @@ static int check_limits(const struct definer *d, const struct ar_json *field,
 		return refuse_below(d, "max", min->i);
 	if (min != NULL && min->i < 0 && f->type != DATA_INT && f->type != DATA_FLOAT)
 		return refuse_below(d, "min", 0);
+	if (max != NULL && max->i > DATA_INDEXED_MAX && f->type == DATA_TEXT &&
+	    (f->unique || f->indexed))
+		return refuse_over(d, "max", "600");
 	if (pattern.n > 0 && f->type != DATA_TEXT)
 		return refuse(d, "pattern", "not-for-type");
 	if (pattern.n > 0 && !data_pattern_valid(pattern))
@@ -280,18 +289,27 @@ static void number_limits(struct ar_field *row, const struct ar_json *min,
 	row->max = max != NULL ? max->i : INT64_MAX;
 }
 
+/* The largest count that a field without `max` takes; 0: no limit. */
+static int64_t widest(const struct data_field *f)
+{
+	if (f->multiple)
+		return 1000;
+	if (f->type == DATA_TEXT)
+		return f->unique || f->indexed ? DATA_INDEXED_MAX : 100000;
+	return f->type == DATA_EMAIL ? 254 : 0;
+}
+
 static void check_init(struct ar_pool *pool, struct ar_field *row, const struct data_field *f)
 {
 	const struct ar_json *json = f->definition, *otherwise = ar_json_get(json, "default");
 	struct ar_str pattern = ar_json_text(json, "pattern", AR_STR_NONE);
 	struct ar_str help = ar_json_text(json, "help", AR_STR_NONE);
-	int64_t widest = f->type == DATA_TEXT ? 100000 : f->type == DATA_EMAIL ? 254 : 0;
 
 	*row = (struct ar_field){ .name = ar_strz(pool, f->name),
 				  .type = field_types[f->type],
 				  .offset = AR_FIELD_NO_MEMBER,
 				  .min = ar_json_number(json, "min", 0),
-				  .max = ar_json_number(json, "max", f->multiple ? 1000 : widest),
+				  .max = ar_json_number(json, "max", widest(f)),
 				  .required = f->required,
 				  .nullable = !f->required };
 	if (f->type == DATA_JSON) /* its limits are bytes of its text: data_stored() */

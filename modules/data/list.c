@@ -9,6 +9,7 @@
 #include "data/data_int.h"
 
 #define ESTIMATE_MAX 10000
+#define CURSOR_MAX   8192 /* what a list takes as one */
 
 struct key {
 	const char *sql;                /* r."name" */
@@ -268,17 +269,16 @@ static AR_YIELDS int total(struct listing *l, int64_t *ret)
 
 /* ---- the reply ---- */
 
-static void write_cursor(const struct listing *l, struct ar_jw *w, const char *name,
-			 const struct ar_rows *row, bool backward)
+/* The values of the sort at the edge of a page; a cursor must fit into an address. */
+static int cursor_text(const struct listing *l, const struct ar_rows *row, bool backward,
+		       struct ar_str *ret)
 {
 	struct ar_pool *pool = l->call->pool;
 	struct ar_json *values = ar_json_new(pool, AR_ARRAY);
 
-	ar_jw_keyz(w, name);
-	if (row == NULL) {
-		ar_jw_null(w);
-		return;
-	}
+	*ret = AR_STR_NONE;
+	if (row == NULL)
+		return 0;
 	for (size_t i = 0; i < l->nkeys; i++) {
 		const struct key *key = &l->keys[i];
 		struct ar_json *value = ar_new(pool, struct ar_json);
@@ -287,7 +287,20 @@ static void write_cursor(const struct listing *l, struct ar_jw *w, const char *n
 					    : AR_J_STR(ar_col_str(row, key->cell));
 		ar_json_add(values, value);
 	}
-	ar_jw_str(w, ar_list_cursor(pool, &l->list, values, backward));
+	if (data_weight(values) < CURSOR_MAX)
+		*ret = ar_list_cursor(pool, &l->list, values, backward);
+	if (ret->n == 0 || ret->n > CURSOR_MAX)
+		return ar_fail_field("sort", "too-long", "max", "8192");
+	return 0;
+}
+
+static void write_cursor(struct ar_jw *w, const char *name, struct ar_str cursor)
+{
+	ar_jw_keyz(w, name);
+	if (cursor.n > 0)
+		ar_jw_str(w, cursor);
+	else
+		ar_jw_null(w);
 }
 
 static AR_YIELDS int reply(struct listing *l, struct ar_rows *rows)
@@ -297,12 +310,16 @@ static AR_YIELDS int reply(struct listing *l, struct ar_rows *rows)
 	bool next = count > 0 && (back || more);
 	bool prev = count > 0 && (back ? more : l->list.cursor != NULL || l->list.offset > 0);
 	struct ar_rows *row = ar_new_n(l->call->pool, struct ar_rows, count + 1);
+	struct ar_str next_cursor, prev_cursor;
 	int64_t all = 0;
 
 	if (l->list.count != AR_COUNT_NONE && total(l, &all) != 0)
 		return -1;
 	for (size_t i = 0; i < count && ar_rows_next(rows); i++)
 		row[back ? count - 1 - i : i] = *rows;
+	if (cursor_text(l, next ? &row[count - 1] : NULL, false, &next_cursor) != 0 ||
+	    cursor_text(l, prev ? &row[0] : NULL, true, &prev_cursor) != 0)
+		return -1;
 	struct ar_jw *w = ar_reply_json(l->call, 0);
 
 	ar_jw_object(w);
@@ -311,8 +328,8 @@ static AR_YIELDS int reply(struct listing *l, struct ar_rows *rows)
 	for (size_t i = 0; i < count; i++)
 		data_write_row(w, l->c, &l->shape, &row[i]);
 	ar_jw_array_end(w);
-	write_cursor(l, w, "nextCursor", next ? &row[count - 1] : NULL, false);
-	write_cursor(l, w, "prevCursor", prev ? &row[0] : NULL, true);
+	write_cursor(w, "nextCursor", next_cursor);
+	write_cursor(w, "prevCursor", prev_cursor);
 	if (l->list.count != AR_COUNT_NONE) {
 		ar_jw_keyz(w, "total");
 		ar_jw_int(w, all);

@@ -5,6 +5,11 @@
  */
 #include "data/data_int.h"
 
+/* What was stored was within the limits of a request: these are wider than any. */
+static const struct ar_json_limits stored_limits = { .bytes = (size_t)8 << 20,
+						     .depth = 128,
+						     .nodes = 1000000 };
+
 struct ar_json data_cell(const struct ar_rows *rows, const struct data_field *field,
 			 struct ar_pool *pool)
 {
@@ -20,7 +25,7 @@ struct ar_json data_cell(const struct ar_rows *rows, const struct data_field *fi
 	case AR_X_FLOAT:
 		return AR_J_FLOAT(ar_col_float(rows, field->cell));
 	case AR_X_JSON:
-		if (ar_json_parse(pool, ar_col_str(rows, field->cell), NULL, &value) == 0)
+		if (ar_json_parse(pool, ar_col_str(rows, field->cell), &stored_limits, &value) == 0)
 			return *value;
 		ar_err_clear(); /* not what this module wrote: like a missing value */
 		return AR_J_NULL;
@@ -78,6 +83,31 @@ static bool shape_has(const struct data_shape *shape, size_t field)
 
 /* ---- JSON ---- */
 
+/* "name": as it was made with the collection; names need no escape. */
+static void write_key(struct ar_jw *w, struct ar_str key)
+{
+	if (w->comma)
+		ar_buf_char(w->buf, ',');
+	ar_buf_str(w->buf, key);
+	w->comma = false;
+}
+
+/* Ids and times: what this module stored in one form, without anything to escape. */
+static void write_plain(struct ar_jw *w, struct ar_str text)
+{
+	char *p = ar_buf_room(w->buf, text.n + 3);
+
+	if (p == NULL)
+		return;
+	if (w->comma)
+		*p++ = ',';
+	*p++ = '"';
+	memcpy(p, text.p, text.n);
+	p[text.n] = '"';
+	w->buf->n = (size_t)(p + text.n + 1 - w->buf->p);
+	w->comma = true;
+}
+
 static void write_cell(struct ar_jw *w, const struct ar_rows *rows, const struct data_field *field)
 {
 	if (ar_col_null(rows, field->cell)) {
@@ -105,17 +135,20 @@ static void write_cell(struct ar_jw *w, const struct ar_rows *rows, const struct
 void data_write_row(struct ar_jw *w, const struct data_collection *collection,
 		    const struct data_shape *shape, const struct ar_rows *rows)
 {
+	static const struct ar_str keys[] = { AR_STR("\"id\":"), AR_STR("\"created\":"),
+					      AR_STR("\"updated\":") };
+
 	ar_jw_object(w);
-	for (size_t i = 0; data_fixed_names[i] != NULL; i++) {
+	for (size_t i = 0; i < AR_COUNT(keys); i++) {
 		if (!shape->all && !shape->fixed[i])
 			continue;
-		ar_jw_keyz(w, data_fixed_names[i]);
-		ar_jw_str(w, ar_col_str(rows, i));
+		write_key(w, keys[i]);
+		write_plain(w, ar_col_str(rows, i));
 	}
 	for (size_t i = 0; i < collection->nfields; i++) {
 		if (!shape_has(shape, i))
 			continue;
-		ar_jw_key(w, collection->fields[i].name);
+		write_key(w, collection->fields[i].key);
 		write_cell(w, rows, &collection->fields[i]);
 	}
 	ar_jw_object_end(w);

@@ -8,9 +8,21 @@
 #include "data/data_int.h"
 #include "http/server.h"
 
-#define EVENT_RECORD_MAX ((size_t)200 << 10)
+#define EVENT_RECORD_MAX ((size_t)250 << 10) /* the bus takes 256 KiB */
 
 /* ---- events ---- */
+
+/* An event carries the record when it has room for it; else the reader fetches it. An escape makes
+ * six bytes of one at most. */
+static bool fits_event(const struct ar_call *call, const struct ar_json *record)
+{
+	size_t weight = data_weight(record);
+
+	if (weight <= EVENT_RECORD_MAX / 6)
+		return true;
+	return weight <= EVENT_RECORD_MAX &&
+	       ar_json_print(call->pool, record).n <= EVENT_RECORD_MAX;
+}
 
 static AR_YIELDS int publish(struct ar_call *call, const struct data_collection *c,
 			     const char *topic, const struct ar_json *record,
@@ -25,8 +37,7 @@ static AR_YIELDS int publish(struct ar_call *call, const struct data_collection 
 		ar_json_set(event, AR_STR("changed"), changed);
 	copy = ar_memdup(call->pool, record, sizeof(*record));
 	copy->next = NULL;
-	/* An event carries the record when it is of a sensible size; else the reader fetches it. */
-	if (ar_json_print(call->pool, record).n <= EVENT_RECORD_MAX)
+	if (fits_event(call, record))
 		ar_json_set(event, AR_STR("record"), copy);
 	return ar_publish(&call->scope, topic, id, event, NULL);
 }

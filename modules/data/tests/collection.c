@@ -101,6 +101,24 @@ TEST(fields_are_added_changed_and_renamed)
 	       "{'collection':'c','renameFields':{'b':'d'}}");
 }
 
+TEST(long_texts_have_no_index)
+{
+	char *big = ar_alloc(w->pool, 701);
+
+	memset(big, 'x', 700);
+	BLAMES(w, "fields.0.max", "too-large", "data.create_collection",
+	       "{'name':'c','fields':[{'name':'a','type':'text','unique':true,'max':700}]}");
+	GOOD(w, "data.create_collection",
+	     "{'name':'c','fields':[{'name':'a','type':'text'},{'name':'b','type':'text','unique':"
+	     "true}]}");
+	BLAMES(w, "b", "too-long", "data.create_record", "{'collection':'c','data':{'b':'%s'}}",
+	       big);
+	GOOD(w, "data.create_record", "{'collection':'c','data':{'a':'%s','b':'%.600s'}}", big,
+	     big);
+	BLAMES(w, "fields.a.indexed", "too-long", "data.update_collection",
+	       "{'collection':'c','fields':[{'name':'a','type':'text','indexed':true}]}");
+}
+
 TEST(a_column_goes_only_when_it_is_named)
 {
 	struct ar_json *r, *c;
@@ -240,6 +258,7 @@ int main(void)
 		cmocka_unit_test(a_collection_is_made_and_read_back),
 		cmocka_unit_test(what_is_no_definition_is_refused),
 		cmocka_unit_test(fields_are_added_changed_and_renamed),
+		cmocka_unit_test(long_texts_have_no_index),
 		cmocka_unit_test(a_column_goes_only_when_it_is_named),
 		cmocka_unit_test(a_collection_goes_with_its_records_only_when_asked),
 		cmocka_unit_test(many_fields_are_more_than_one_table),

@@ -244,6 +244,20 @@ TEST(cursors_are_not_trusted)
 	       "{'collection':'c','sort':'a','cursor':'%s'}", forged);
 }
 
+TEST(a_sort_that_fits_no_cursor_is_refused)
+{
+	char *big = ar_alloc(w->pool, 9001);
+
+	memset(big, 'x', 9000);
+	make(w);
+	for (int i = 0; i < 3; i++)
+		GOOD(w, "data.create_record", "{'collection':'c','data':{'t':'%s','n':%d}}", big,
+		     i);
+	BLAMES(w, "sort", "too-long", "data.list_records",
+	       "{'collection':'c','sort':'t','limit':2}");
+	assert_string_equal(numbers(w, "'sort':'t,n','fields':'n'"), "0,1,2");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +266,7 @@ int main(void)
 		cmocka_unit_test(pages_add_up_for_every_sort),
 		cmocka_unit_test(pages_stay_right_under_changes),
 		cmocka_unit_test(cursors_are_not_trusted),
+		cmocka_unit_test(a_sort_that_fits_no_cursor_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

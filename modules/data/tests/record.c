@@ -157,6 +157,38 @@ TEST(what_is_referred_to_stays)
 		     AR_E_NOT_FOUND);
 }
 
+TEST(large_records_are_kept_or_refused_whole)
+{
+	struct ar_buf *buf = ar_buf_new(w->pool, 4 << 20);
+	struct ar_json *r;
+	const char *id;
+
+	GOOD(w, "data.create_collection",
+	     "{'name':'all','fields':[{'name':'j','type':'json'},{'name':'n','type':'int'}]}");
+	ar_buf_z(buf, "{'collection':'all','data':{'j':{'a':[0");
+	for (int i = 0; i < 80000; i++)
+		ar_buf_z(buf, ",1");
+	ar_buf_z(buf, "]}}}");
+	r = good(w, "data.create_record", ar_strz(w->pool, ar_buf_view(buf)));
+	id = id_of(w, r);
+	/* by and by more values than one text may have */
+	GOOD(w, "data.update_record", "{'collection':'all','id':'%s','data':{'j':{'k':%.*s}}}", id,
+	     AR_FMT(ar_json_print(w->pool, ar_json_path(r, AR_STR("j.a")))));
+	GOOD(w, "data.update_record", "{'collection':'all','id':'%s','data':{'n':1,'j':{'b':2}}}",
+	     id);
+	r = GOOD(w, "data.get_record", "{'collection':'all','id':'%s'}", id);
+	assert_int_equal(ar_json_get(r, "j")->count, 3);
+	assert_int_equal(ar_json_path(r, AR_STR("j.k"))->count, 80001);
+	ar_buf_done(buf);
+	ar_buf_init(buf, 4 << 20);
+	ar_buf_z(buf, "{'collection':'all','data':{'j':'");
+	for (int i = 0; i < (1 << 20) - 8; i++)
+		ar_buf_char(buf, 'x');
+	ar_buf_z(buf, "'}}");
+	assert_fails(call(w, "data.create_record", ar_strz(w->pool, ar_buf_view(buf)), NULL),
+		     AR_E_TOO_LARGE);
+}
+
 /* ---- rules ---- */
 
 static AR_YIELDS void make_notes(struct world *w)
@@ -430,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_patch_is_merged),
 		cmocka_unit_test(uniqueness_is_a_conflict),
 		cmocka_unit_test(what_is_referred_to_stays),
+		cmocka_unit_test(large_records_are_kept_or_refused_whole),
 		cmocka_unit_test(rules_say_who_may),
 		cmocka_unit_test(without_a_rule_nobody_may_but_who_has_the_permission),
 		cmocka_unit_test(rules_go_through_relations),

@@ -18,10 +18,11 @@ struct world {
 
 static inline struct ar_json *json(struct world *w, const char *text)
 {
+	static const struct ar_json_limits wide = { 8 << 20, 64, 1000000 };
 	struct ar_json *value = NULL;
 
-	if (ar_json_parse(w->pool, ar_str(text), NULL, &value) != 0)
-		fail_msg("not JSON: %s", text);
+	if (ar_json_parse(w->pool, ar_str(text), &wide, &value) != 0)
+		fail_msg("not JSON: %.300s", text);
 	return value;
 }
 
@@ -58,7 +59,7 @@ static inline AR_YIELDS struct ar_json *good(struct world *w, const char *action
 	struct ar_json *ret = NULL;
 
 	if (call(w, action, input, &ret) != 0)
-		fail_msg("%s %s: %s %s", action, input, ar_err()->def->slug,
+		fail_msg("%s %.300s: %s %s", action, input, ar_err()->def->slug,
 			 ar_err()->why != NULL ? ar_err()->why : "");
 	return ret;
 }
