@@ -124,6 +124,41 @@ TEST(a_patch_is_merged)
 		AR_E_NOT_FOUND);
 }
 
+struct adder {
+	struct world *w;
+	const char *id;
+	struct ar_cond *done;
+	int *left;
+};
+
+static void add_one(void *arg)
+{
+	struct adder *a = arg;
+
+	GOOD(a->w, "data.update_record", "{'collection':'c','id':'%s','data':{'n':{'$inc':1}}}",
+	     a->id);
+	if (--*a->left == 0)
+		ar_cond_broadcast(a->done);
+}
+
+TEST(increments_are_not_lost)
+{
+	struct ar_cond done = { 0 };
+	struct ar_json *r;
+	int left = 25;
+
+	GOOD(w, "data.create_collection", "{'name':'c','fields':[{'name':'n','type':'int'}]}");
+	r = GOOD(w, "data.create_record", "{'collection':'c','data':{}}");
+	struct adder adder = { w, id_of(w, r), &done, &left };
+
+	for (int i = 0; i < 25; i++)
+		ar_go("adder", add_one, &adder, AR_NO_DEADLINE);
+	while (left > 0)
+		assert_ok(ar_cond_wait(&done));
+	r = GOOD(w, "data.get_record", "{'collection':'c','id':'%s','fields':'n'}", adder.id);
+	assert_string_equal(text_of(w, r), "{\"n\":25}");
+}
+
 TEST(uniqueness_is_a_conflict)
 {
 	struct ar_json *r;
@@ -460,6 +495,7 @@ int main(void)
 		cmocka_unit_test(every_type_is_kept_as_it_was),
 		cmocka_unit_test(what_does_not_fit_is_refused_with_its_field),
 		cmocka_unit_test(a_patch_is_merged),
+		cmocka_unit_test(increments_are_not_lost),
 		cmocka_unit_test(uniqueness_is_a_conflict),
 		cmocka_unit_test(what_is_referred_to_stays),
 		cmocka_unit_test(large_records_are_kept_or_refused_whole),
