@@ -245,7 +245,7 @@ static void utf8_public(void **state)
 		if (rest.n == 0 || line[0] == '#')
 			continue;
 		number = ar_str_cut(&rest, ':');
-		kind = ar_str_cut(&rest, ':');
+		kind = ar_str_trim(ar_str_cut(&rest, ':'));
 		if (ar_str_is(kind, "valid")) {
 			assert_true(ar_utf8_valid(rest));
 			valid++;
