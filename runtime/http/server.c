@@ -323,6 +323,8 @@ void ar_server_stop(struct ar_server *server, int64_t grace_ms)
 	if (server == NULL)
 		return;
 	server->grace_ms = grace_ms;
+	/* Who comes now is refused by the kernel, instead of waiting for nobody. */
+	shutdown(server->listen_fd, SHUT_RDWR);
 	for (int i = 0; i < server->nloops; i++)
 		ar_post(server->loops[i].loop, stop_begin, &server->loops[i]);
 	for (int i = 0; i < server->nloops; i++)

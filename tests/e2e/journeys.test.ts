@@ -200,7 +200,11 @@ describe("a stop in the middle", () => {
     const path = "/t/demo/api/v1/collections/notes/records";
     const halves = await Promise.all(Array.from({ length: 50 }, (_, i) => Half.send(server.port, path, api.token!, JSON.stringify({ title: `half ${i}` }))));
     const stopped = server.kill("SIGTERM");
-    await until("no new connections", () => fetch(`${server.url}/livez`).then(() => false, () => true));
+    await until("new connections are refused", () => new Promise<boolean>((done) => {
+      const socket = connect(server.port, "127.0.0.1");
+      socket.once("error", (error: any) => done(error.code === "ECONNREFUSED"));
+      socket.once("connect", () => (socket.destroy(), done(false)));
+    }), 5000);
     for (const reply of await Promise.all(halves.map((half) => half.finish()))) expect(reply).toMatch(/^HTTP\/1\.1 201 /);
     expect(await stopped).toBe(0);
     await server.up();
