@@ -146,6 +146,16 @@ bool i18n_currency_valid(struct ar_str code)
 	return ucurr_getNumericCode(w) != 0;
 }
 
+/* The plain form has three digits at most, as everywhere. A half goes away from zero, as people and
+ * browsers round; ICU would make it even. */
+static struct ar_str rounded(struct ar_pool *pool, struct ar_str skeleton)
+{
+	if (skeleton.n > 0 && memmem(skeleton.p, skeleton.n, "rounding-mode", 13) != NULL)
+		return skeleton;
+	return ar_strf(pool, "%.*s rounding-mode-half-up",
+		       AR_FMT(skeleton.n > 0 ? skeleton : AR_STR(".###")));
+}
+
 int i18n_number(struct ar_pool *pool, struct ar_str locale, struct ar_str skeleton,
 		const struct ar_json *value, struct ar_str *ret)
 {
@@ -154,8 +164,7 @@ int i18n_number(struct ar_pool *pool, struct ar_str locale, struct ar_str skelet
 	UFormattedNumber *result;
 	UChar out[OUT_MAX];
 	int32_t n;
-	UChar *w = wide(pool, skeleton.n > 0 ? skeleton : AR_STR(".###"),
-			&n); /* as ICU's plain form */
+	UChar *w = wide(pool, rounded(pool, skeleton), &n);
 
 	if (value->type != AR_INT && value->type != AR_FLOAT)
 		return ar_fail(I18N_E_ARGUMENT, "reason", "not a number");

@@ -228,13 +228,13 @@ TEST(formats)
 		{ "\"kind\":\"number\",\"value\":1234567,\"locale\":\"hi\"", "12,34,567" },
 		{ "\"kind\":\"number\",\"value\":0.5,\"locale\":\"en\",\"skeleton\":\".00\"",
 		  "0.50" },
-		{ "\"kind\":\"integer\",\"value\":2.5,\"locale\":\"en\"", "2" },
+		{ "\"kind\":\"integer\",\"value\":2.5,\"locale\":\"en\"", "3" },
 		{ "\"kind\":\"percent\",\"value\":0.256,\"locale\":\"fr\"", "26\u00a0%" },
 		{ "\"kind\":\"currency\",\"value\":1234.5,\"currency\":\"CNY\",\"locale\":\"zh-"
 		  "CN\"",
 		  "\u00a51,234.50" },
 		{ "\"kind\":\"currency\",\"value\":1234.5,\"currency\":\"JPY\",\"locale\":\"ja\"",
-		  "\uffe51,234" },
+		  "\uffe51,235" },
 		{ "\"kind\":\"currency\",\"value\":-3,\"currency\":\"EUR\",\"locale\":\"de\"",
 		  "-3,00\u00a0\u20ac" },
 		{ "\"kind\":\"date\",\"value\":\"2026-11-25T23:30:00Z\",\"locale\":\"zh-CN\","
