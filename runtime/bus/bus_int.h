@@ -24,6 +24,7 @@
 #define BATCH_EVENTS    256   /* read from the log in one turn */
 #define BATCH_ROWS      256   /* other rows taken in one turn */
 #define TURN_US         20000 /* a unit of work is ended after this, so that others get the lease */
+#define PICK_FACTOR     4     /* rows read for each free place: most jobs may end at once */
 #define JOBS_PER_SUB    16
 #define JOBS_MAX        256 /* of one tenant */
 #define CHAIN_MAX       32  /* events of one key that a job delivers before it reports */
@@ -43,7 +44,8 @@ struct sub {
 	int64_t from_seq;    /* events above it */
 	int64_t backlog;     /* rows in bus_delivery */
 	int64_t next_due_ms; /* nothing of it is due before; NEVER: nothing is waiting */
-	unsigned jobs;       /* running */
+	unsigned running;    /* jobs */
+	unsigned jobs;       /* and those that wait to be reported: their rows are still there */
 };
 
 struct subs { /* shared by the worker and its jobs */

@@ -22,7 +22,11 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 static void job_unlink(struct job *job)
 {
 	struct worker *w = job->worker;
+	struct sub *sub = worker_sub(w, job->sub->id); /* they may have been read again meanwhile */
 
+	if (sub != NULL)
+		sub->running--;
+	w->njobs--;
 	if (job->prev != NULL)
 		job->prev->next = job->next;
 	else
@@ -107,7 +111,6 @@ static void job_run(void *arg)
 			break;
 	}
 	job_unlink(job);
-	w->njobs--;
 	if (w->crashed) {
 		job_free(job);
 	} else {
@@ -225,6 +228,7 @@ static void job_start(struct worker *w, struct sub *sub, const struct ar_rows *r
 	row->data = ar_str_dup(pool, row->data);
 	w->subs->refs++;
 	sub->jobs++;
+	sub->running++;
 	w->njobs++;
 	job->next = w->running;
 	if (job->next != NULL)
@@ -252,8 +256,8 @@ static AR_YIELDS int next_due(struct ar_scope *scope, struct sub *sub, int64_t n
 
 static AR_YIELDS int start_of_sub(struct worker *w, struct ar_scope *scope, struct sub *sub)
 {
-	unsigned free = AR_MIN(JOBS_PER_SUB - sub->jobs, JOBS_MAX - w->njobs);
-	int64_t now = ar_now_ms(), limit = free + sub->jobs;
+	unsigned free = AR_MIN(JOBS_PER_SUB - sub->running, JOBS_MAX - w->njobs);
+	int64_t now = ar_now_ms(), limit = free * PICK_FACTOR + sub->jobs;
 	struct ar_rows rows;
 
 	if (ar_query(scope, &rows,
@@ -263,14 +267,13 @@ static AR_YIELDS int start_of_sub(struct worker *w, struct ar_scope *scope, stru
 		return -1;
 	if ((int64_t)rows.count < limit && next_due(scope, sub, now) != 0)
 		return -1;
-	while (free > 0 && ar_rows_next(&rows)) {
-		if (has_job(w, sub->id, ar_col_int(&rows, 0)))
-			continue;
-		job_start(w, sub, &rows);
-		free--;
-		if (w->crashed)
-			return 0;
+	while (sub->running < JOBS_PER_SUB && w->njobs < JOBS_MAX && !w->crashed &&
+	       ar_rows_next(&rows)) {
+		if (!has_job(w, sub->id, ar_col_int(&rows, 0)))
+			job_start(w, sub, &rows);
 	}
+	if (rows.at < rows.count)
+		sub->next_due_ms = AR_MIN(sub->next_due_ms, now); /* one that was left is due */
 	return 0;
 }
 
@@ -284,7 +287,7 @@ int jobs_start(struct worker *w)
 		struct sub *sub = &w->subs->list[i];
 
 		if (sub->target == NULL || sub->target->transactional ||
-		    sub->next_due_ms > ar_now_ms() || sub->jobs >= JOBS_PER_SUB ||
+		    sub->next_due_ms > ar_now_ms() || sub->running >= JOBS_PER_SUB ||
 		    w->njobs >= JOBS_MAX)
 			continue;
 		if (pool == NULL)

@@ -75,8 +75,10 @@ static void count_jobs(struct worker *w)
 		for (const struct job *job = lists[i]; job != NULL; job = job->next) {
 			struct sub *sub = worker_sub(w, job->sub->id);
 
-			if (sub != NULL)
+			if (sub != NULL) {
 				sub->jobs++;
+				sub->running += i == 0;
+			}
 		}
 	}
 }
@@ -302,7 +304,7 @@ static int64_t next_due(const struct worker *w)
 		if (sub->target == NULL)
 			continue;
 		if (!sub->target->transactional &&
-		    (sub->jobs >= JOBS_PER_SUB || w->njobs >= JOBS_MAX))
+		    (sub->running >= JOBS_PER_SUB || w->njobs >= JOBS_MAX))
 			continue; /* a job that ends wakes us */
 		due = AR_MIN(due, sub->next_due_ms);
 	}
