@@ -219,6 +219,64 @@ TEST(rolled_back_is_not_published)
 	ar_pool_free(pool);
 }
 
+/* PostgreSQL: a number of the log is drawn long before its unit commits, or rolls back. */
+static bool late_open;
+
+static void publish_late(void *arg)
+{
+	struct rig *rig = arg;
+	bool commits = late_open;
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_json *data = ar_json_new(pool, AR_OBJECT);
+	struct ar_scope scope;
+	struct ar_rows rows;
+
+	ar_json_set(data, AR_STR("n"), ar_json_int(pool, commits ? 1 : 3));
+	late_open = true;
+	ar_scope_init(&scope, rig->db, pool);
+	CHECK(ar_publish(&scope, "t", AR_STR("k"), data, NULL) == 0);
+	CHECK(ar_query(&scope, &rows, "SELECT pg_sleep(0.5)", AR_NO_ARGS) == 0);
+	late_open = false;
+	if (commits)
+		CHECK(ar_commit(&scope) == 0);
+	ar_rollback(&scope);
+	ar_pool_free(pool);
+}
+
+static void overtake(struct rig *rig, bool commits, int64_t drawn)
+{
+	int asked = 0, before = nrecord;
+
+	late_open = commits;
+	ar_go("late", publish_late, rig, AR_NO_DEADLINE);
+	while (rig_count(rig, "SELECT CASE WHEN is_called THEN last_value ELSE 0 END "
+			      "FROM bus_event_seq_seq") < drawn)
+		;
+	rig_publish(rig, "t", "k", drawn + 1);
+	while (late_open) { /* the worker has all the time that it wants, and waits */
+		CHECK_INT(rig_count(rig, "SELECT 1"), 1);
+		CHECK(!late_open || nrecord == before);
+		asked++;
+	}
+	CHECK(asked > 5);
+	rig_sleep(100);
+}
+
+TEST(waits_for_numbers_that_come_late)
+{
+	if (!rig->server)
+		return;
+	reset(rig);
+	subscribe(rig, "s", "*", "");
+	rig_sleep(10);
+	overtake(rig, true, 1);
+	CHECK_INT(nrecord, 2);
+	CHECK(record[0].n == 1 && record[1].n == 2);
+	overtake(rig, false, 3);
+	CHECK_INT(nrecord, 3);
+	CHECK_INT(record[2].n, 4);
+}
+
 /* ---- order ---- */
 
 TEST(keeps_the_order_of_a_key)
@@ -646,6 +704,7 @@ int main(void)
 		cmocka_unit_test(starts_after_the_subscription),
 		cmocka_unit_test(refuses_bad_input),
 		cmocka_unit_test(rolled_back_is_not_published),
+		cmocka_unit_test(waits_for_numbers_that_come_late),
 		cmocka_unit_test(keeps_the_order_of_a_key),
 		cmocka_unit_test(events_without_a_key_run_side_by_side),
 		cmocka_unit_test(tries_again_and_keeps_the_others_waiting),

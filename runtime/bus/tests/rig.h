@@ -3,12 +3,14 @@
  *
  * Time moves only when nothing is left to do: then the loop's wait moves the clock to the next timer.
  * Random numbers come from a seed. On SQLite the offload pool is stopped once the database is open,
- * so that commits run on the loop and a seed gives the same run every time.
+ * so that commits run on the loop and a seed gives the same run every time. On PostgreSQL the clock
+ * stands still while a fiber waits for the server.
  */
 #ifndef BUS_RIG_H
 #define BUS_RIG_H
 
 #include "bus/bus_int.h"
+#include "fiber/fiber_int.h"
 #include "tests/harness/test.h"
 
 #include <ftw.h>
@@ -24,6 +26,8 @@ struct rig {
 	int64_t us; /* the simulated clock */
 	void (*test)(struct rig *rig);
 	bool server; /* PostgreSQL */
+	bool warm;   /* all is open: time may be moved */
+	int connecting, connected;
 };
 
 #define CHECK(what)                                                                                \
@@ -103,15 +107,68 @@ static inline void rig_bytes(void *arg, void *buf, size_t n)
 	}
 }
 
+/* A fiber waits for the server's answer: no time may pass on the clock meanwhile. */
+static inline bool rig_asks_server(struct rig *rig)
+{
+	for (size_t i = 0; i < rig->loop->nfds; i++) {
+		if (rig->loop->fds[i].reader != NULL || rig->loop->fds[i].writer != NULL)
+			return true;
+	}
+	return false;
+}
+
 static inline void rig_wait(void *arg, int timeout_ms)
 {
 	struct rig *rig = arg;
 	struct pollfd fd = { ar_loop_fd(rig->loop), POLLIN, 0 };
+	bool real = !rig->warm || timeout_ms < 0 || rig_asks_server(rig);
 
-	int server_ms = rig->server && timeout_ms > 0 ? 5 : 0; /* of real time, for its answers */
-
-	if (poll(&fd, 1, timeout_ms < 0 ? 100 : server_ms) == 0 && timeout_ms > 0)
+	if (timeout_ms != 0 && poll(&fd, 1, real ? 100 : 0) == 0 && !real)
 		rig->us += (int64_t)timeout_ms * 1000;
+}
+
+/*
+ * Connections are made by threads, in real time: all that there may be are made before the test.
+ * The pool keeps a quarter of them for reads.
+ */
+#define RIG_CONNECTIONS 8
+#define RIG_UNITS       6
+
+static inline void rig_connect(void *arg)
+{
+	struct rig *rig = arg;
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_scope scope;
+	struct ar_rows rows;
+
+	ar_scope_init(&scope, rig->db, pool);
+	if (rig->connecting++ < RIG_UNITS) {
+		CHECK(ar_begin(&scope) == 0);
+		rig->connected++;
+		while (rig->connected < RIG_CONNECTIONS)
+			CHECK(ar_pause() == 0);
+		ar_rollback(&scope);
+	} else {
+		while (rig->connected < RIG_UNITS)
+			CHECK(ar_pause() == 0);
+		CHECK(ar_query(&scope, &rows, "SELECT 1", AR_NO_ARGS) == 0);
+		rig->connected++;
+	}
+	rig->connecting--;
+	ar_pool_free(pool);
+}
+
+static inline void rig_warm(struct rig *rig)
+{
+	if (!rig->server) {
+		ar_offload_stop();
+	} else {
+		for (int i = 0; i < RIG_CONNECTIONS; i++)
+			ar_go("connect", rig_connect, rig, AR_NO_DEADLINE);
+		while (rig->connecting > 0)
+			CHECK(ar_pause() == 0);
+	}
+	rig->warm = true;
 }
 
 static inline int rig_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -131,8 +188,7 @@ static inline void rig_fiber(void *arg)
 	CHECK(ar_store_create(rig->store, rig->name) == 0);
 	CHECK(ar_db_acquire(rig->store, rig->name, &rig->db) == 0);
 	rig->server = ar_store_dialect(rig->store) == AR_POSTGRES;
-	if (!rig->server)
-		ar_offload_stop();
+	rig_warm(rig);
 	rig_bus_start(rig);
 	rig->test(rig);
 	ar_bus_stop();
@@ -148,7 +204,9 @@ static inline void rig_run(struct rig *rig, uint64_t seed, void (*test)(struct r
 {
 	static const struct ar_migration_set sets[] = { { "bus", ar_bus_migrations }, { 0 } };
 	const char *url = getenv("APPRUN_TEST_STORE");
-	struct ar_store_options options = { .tenant = sets, .idle_ms = 1000000 };
+	struct ar_store_options options = { .tenant = sets,
+					    .idle_ms = INT64_MAX / 4,
+					    .pg_connections = RIG_CONNECTIONS };
 	const struct ar_seam seam = { rig_now_ms, rig_mono_us, rig_bytes, rig };
 
 	memset(rig, 0, sizeof(*rig));
