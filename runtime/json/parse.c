@@ -293,9 +293,12 @@ static int fail(struct reader *r, yajl_handle yajl)
 
 static bool only_space(struct ar_str s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (memchr(" \t\r\n", s.p[i], 4) == NULL)
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (c != ' ' && c != '\t' && c != '\r' && c != '\n')
 			return false;
+	}
 	return true;
 }
 
