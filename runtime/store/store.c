@@ -409,6 +409,8 @@ void ar_store_detach(struct ar_store *store)
 			break;
 		}
 	}
+	while (here->evicting > 0)
+		ar_cond_wait(&here->evicted);
 	if (store->ops->detach != NULL)
 		store->ops->detach(&here->pub);
 	ar_shield(false);
@@ -459,8 +461,13 @@ struct evict {
 static void evict_fiber(void *arg)
 {
 	struct evict *job = arg;
+	struct ar_store_loop_core *here = store_here; /* stays while it is counted */
 
+	if (here != NULL)
+		here->evicting++;
 	job->rc = evict_here(job->name, job->end_ms);
+	if (here != NULL && --here->evicting == 0)
+		ar_cond_signal(&here->evicted);
 	ar_wake_post(&job->wake);
 }
 

@@ -39,6 +39,8 @@ struct ar_store_loop_core {
 	struct ar_cond sweep;    /* there are too many handles, or the end */
 	struct ar_cond released; /* a handle became idle, for those who wait for that */
 	unsigned release_waiters;
+	unsigned evicting; /* fibers that close a handle here because its name is dropped */
+	struct ar_cond evicted;
 	bool ending;
 };
 
