@@ -136,9 +136,19 @@ static void sqlite_close(struct ar_store *store)
 	ar_heap_free(s);
 }
 
+static void turn_over(AR_UNUSED void *arg)
+{
+	snapshot_turn_over();
+	lease_turn_over();
+}
+
 static void sqlite_attach(AR_UNUSED struct ar_store_loop *loop)
 {
-	snapshot_attach();
+	static _Thread_local struct ar_loop *hooked;
+
+	if (hooked != ar_loop()) /* a loop may be attached again */
+		ar_loop_before_wait(ar_loop(), turn_over, NULL);
+	hooked = ar_loop();
 }
 
 /* ---- work that blocks, in the pool ---- */
@@ -215,6 +225,7 @@ static AR_YIELDS void sqlite_db_close(struct ar_db *db)
 	struct close_job job = { .db = (struct sqlite_db *)db };
 
 	snapshot_end(job.db);
+	lease_turn_over();
 	ar_wake_init(&job.wake);
 	if (ar_offload_post(AR_OFFLOAD_IO, db_close_job, NULL, NULL, &job) != 0) {
 		ar_err_clear();

@@ -4,7 +4,8 @@
  * Units of work take turns: the lease passes from one to the next, across fibers and loops, oldest
  * first, except that a group finishes with the waiters of the loop where it is (a hand-over to
  * another loop costs a wake-up). A unit is a savepoint in the group's transaction. When nobody
- * waits, or the group is big or old enough, a job in the offload pool commits for all of them and
+ * waits, the group stays open until the loop's turn is over, for those whose requests came with it;
+ * then, or when it is big or old enough, a job in the offload pool commits for all of them and
  * tells each loop once; units that come meanwhile gather for the next group.
  *
  * If the commit fails, every unit of the group failed. Its frames may still stand in the log, where
@@ -67,14 +68,18 @@ static struct unit *take_after(struct file *file, struct unit *before)
 	return unit;
 }
 
+static bool group_may_grow(const struct group *group)
+{
+	return !group->lost && group->units < GROUP_UNITS &&
+	       ar_mono_us() - group->began_us <= GROUP_US;
+}
+
 static struct unit *next_of_group(struct file *file)
 {
 	struct group *group = &file->group;
 	struct unit *before = NULL;
 
-	if (file->first == NULL || group->lost || group->units >= GROUP_UNITS)
-		return NULL;
-	if (group->units > 0 && ar_mono_us() - group->began_us > GROUP_US)
+	if (file->first == NULL || group->lost || (group->units > 0 && !group_may_grow(group)))
 		return NULL;
 	for (struct unit *u = file->first; u != NULL; before = u, u = u->next) {
 		if (u->loop == ar_loop())
@@ -197,8 +202,6 @@ static void commit_job(void *arg)
 	file_unref(file);
 }
 
-/* ---- the lease ---- */
-
 static void start_commit(struct file *file)
 {
 	file_hold(file); /* the units may be gone before the job is */
@@ -208,9 +211,44 @@ static void start_commit(struct file *file)
 	}
 }
 
-/* The holder is done. Its unit counts for the group already, if it is to be stored. */
-static void lease_pass(struct file *file)
+/* ---- groups that stay open until the loop's turn is over ---- */
+
+static _Thread_local struct sqlite_db *gathering;
+
+static void gather(struct sqlite_db *db)
 {
+	if (db->gathering)
+		return;
+	db->gathering = true;
+	db->gather_next = gathering;
+	gathering = db;
+}
+
+void lease_turn_over(void)
+{
+	while (gathering != NULL) {
+		struct sqlite_db *db = gathering;
+		struct file *file = db->file;
+		bool commit;
+
+		gathering = db->gather_next;
+		db->gathering = false;
+		pthread_mutex_lock(&file->lock);
+		/* A unit of another loop may have joined: then that loop sees to the rest. */
+		commit = file->holder == NULL && !file->committing && file->group.units > 0;
+		file->committing = file->committing || commit;
+		pthread_mutex_unlock(&file->lock);
+		if (commit)
+			start_commit(file);
+	}
+}
+
+/* ---- the lease ---- */
+
+/* The holder is done. Its unit counts for the group already, if it is to be stored. */
+static void lease_pass(struct unit *unit)
+{
+	struct file *file = unit->file;
 	struct unit *next = NULL;
 	bool commit = false;
 
@@ -221,7 +259,10 @@ static void lease_pass(struct file *file)
 			break;
 		if (file->group.units > 0 || file->group.lost) {
 			file->holder = NULL;
-			file->committing = commit = true;
+			if (file->first == NULL && group_may_grow(&file->group))
+				gather((struct sqlite_db *)unit->uow.db);
+			else
+				file->committing = commit = true;
 			break;
 		}
 		if (!file->in_transaction) {
@@ -269,7 +310,7 @@ static AR_YIELDS int give_up(struct file *file, struct unit *unit)
 	while (!unit->arrived)
 		ar_cond_wait(&unit->turn);
 	ar_shield(false);
-	lease_pass(file);
+	lease_pass(unit);
 	return -1;
 }
 
@@ -339,12 +380,12 @@ int lease_begin(struct unit *unit)
 		return -1;
 	if ((file->writer.h == NULL || file->sick) &&
 	    ar_offload(AR_OFFLOAD_IO, writer_ready, file) != 0) {
-		lease_pass(file);
+		lease_pass(unit);
 		return -1;
 	}
 	if (unit_start(file) != 0) {
 		lease_check(unit);
-		lease_pass(file);
+		lease_pass(unit);
 		return -1;
 	}
 	return 0;
@@ -376,7 +417,7 @@ static void undo(struct file *file, struct unit *unit)
 void lease_rollback(struct unit *unit)
 {
 	undo(unit->file, unit);
-	lease_pass(unit->file);
+	lease_pass(unit);
 }
 
 /* A foreign key that may be broken until the commit would fail the whole group there. */
@@ -423,6 +464,6 @@ int lease_commit(struct unit *unit)
 	slot->members++;
 	file->group.units++;
 	pthread_mutex_unlock(&file->lock);
-	lease_pass(file);
+	lease_pass(unit);
 	return wait_committed(slot);
 }

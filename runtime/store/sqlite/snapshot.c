@@ -9,20 +9,11 @@
 #include "store/sqlite/sqlite_int.h"
 
 static _Thread_local struct sqlite_db *reading;
-static _Thread_local struct ar_loop *hooked;
 
-static void end_all(AR_UNUSED void *arg)
+void snapshot_turn_over(void)
 {
 	while (reading != NULL)
 		snapshot_end(reading);
-}
-
-void snapshot_attach(void)
-{
-	if (hooked == ar_loop())
-		return;
-	hooked = ar_loop();
-	ar_loop_before_wait(hooked, end_all, NULL);
 }
 
 void snapshot_end(struct sqlite_db *db)

@@ -141,6 +141,8 @@ AR_YIELDS int lease_commit(struct unit *unit);
 void lease_rollback(struct unit *unit);
 /* After a statement of the unit failed: is the transaction still there? */
 void lease_check(struct unit *unit);
+/* Before the loop waits, and before one of its handles is closed: commits what was gathered. */
+void lease_turn_over(void);
 
 /* ---- driver.c ---- */
 
@@ -153,11 +155,14 @@ struct sqlite_db {
 	bool reading;                  /* a read transaction is open */
 	uint64_t seen;                 /* file->commits when it began */
 	struct sqlite_db *prev, *next; /* of this loop, those that are reading */
+	/* lease.c's */
+	bool gathering; /* its file has a group that is committed when the loop's turn is over */
+	struct sqlite_db *gather_next;
 };
 
 /* ---- snapshot.c ---- */
 
-void snapshot_attach(void);             /* once per loop's thread */
+void snapshot_turn_over(void);          /* before the loop waits */
 int snapshot_use(struct sqlite_db *db); /* before a read on db->reader; SQLite's code */
 void snapshot_end(struct sqlite_db *db);
 
