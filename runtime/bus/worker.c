@@ -5,7 +5,8 @@
  * events) and does it in one unit of work, together with the position: however much comes, a turn
  * costs one commit. When a turn fails, nothing of it is stored, and what the worker remembers is
  * read again from the database. An event that nobody wants costs no commit: the position is then
- * only remembered, and stored with the next unit or after a thousand.
+ * only remembered, and stored with the next unit, after some hundred, or when the worker ends. A
+ * worker that found events stays awake for a while, because starting one costs more than a turn.
  *
  * The state row is locked first and its position compared: a second worker of the same tenant, by
  * whatever mistake, finds that it is late and changes nothing.
@@ -15,10 +16,10 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-#define LINGER_MS     2000 /* a worker that has worked stays awake for so long */
+#define LINGER_MS     2000 /* a worker that found something stays awake for so long */
 #define WAIT_MAX_MS   60000
 #define PAUSE_MAX_MS  2000  /* after turns that failed */
-#define POSITION_LAG  1000  /* events that the stored position may be behind */
+#define POSITION_LAG  BATCH_EVENTS /* events that the stored position may be behind */
 #define STOP_MS       10000 /* jobs may go on for so long when the bus stops */
 #define PRUNE_EVENTS  1000
 #define PRUNE_ROWS    2000
@@ -195,9 +196,9 @@ static AR_YIELDS int turn_in(struct worker *w, struct ar_scope *scope)
 {
 	struct batch batch = { 0 };
 	int64_t position = 0, version = w->version;
-	bool look = w->look;
+	bool look = w->look, settle = w->settle;
 
-	w->look = false;
+	w->look = w->settle = false;
 	w->look_ms = NEVER;
 	if (look && (batch_read(w, scope, &batch) != 0 ||
 		     state_read(scope, false, &position, &version) != 0))
@@ -207,10 +208,14 @@ static AR_YIELDS int turn_in(struct worker *w, struct ar_scope *scope)
 	if (version != w->version || w->finished != NULL || w->timer_due_ms <= ar_now_ms() ||
 	    retries_are_due(w) || batch_wanted(w, scope->pool, &batch))
 		return turn_in_unit(w, scope, &batch);
-	if (batch.n > 0 && batch.events[batch.n - 1].event.seq - w->stored >= POSITION_LAG)
+	if (settle && w->position != w->stored)
 		return turn_in_unit(w, scope, &batch);
-	if (batch.n > 0)
-		w->position = batch.events[batch.n - 1].event.seq;
+	if (batch.n == 0)
+		return 0;
+	w->worked = true;
+	if (batch.events[batch.n - 1].event.seq - w->stored >= POSITION_LAG)
+		return turn_in_unit(w, scope, &batch);
+	w->position = batch.events[batch.n - 1].event.seq;
 	return 0;
 }
 
@@ -325,8 +330,9 @@ static AR_YIELDS bool wait_for_work(struct worker *w, int64_t *ret_due)
 			return true;
 		pause = AR_MIN(due - now, WAIT_MAX_MS);
 		if (w->stopping || (w->njobs == 0 && lingered && pause > LINGER_MS)) {
+			w->settle = !w->stopping && w->position != w->stored;
 			*ret_due = due;
-			return false;
+			return w->settle;
 		}
 		if (w->njobs == 0)
 			pause = AR_MIN(pause, LINGER_MS);
