@@ -7,6 +7,7 @@
  *	house_close();                       and the folder is gone
  *
  * APPRUN_TEST_STORE=postgres://... takes that server instead of files; what tests leave there stays.
+ * house_open_at(folder, sets) opens one that is there already (a restart; house_leave() keeps it).
  * house_run() may be called on several threads at once: each has a loop of its own.
  */
 #ifndef AR_TEST_HOUSE_H
@@ -27,7 +28,7 @@ static inline int house_remove(const char *path, const struct stat *st, int type
 	return remove(path);
 }
 
-static inline void house_open(const struct ar_migration_set *sets)
+static inline void house_open_at(const char *folder, const struct ar_migration_set *sets)
 {
 	static const struct ar_migration_set none[] = { { 0 } };
 	static const struct ar_migration_set platform[] = { { "tenant", ar_tenant_migrations },
@@ -35,8 +36,7 @@ static inline void house_open(const struct ar_migration_set *sets)
 	struct ar_store_options options = { .platform = platform,
 					    .tenant = sets != NULL ? sets : none };
 
-	strcpy(house.data, "/tmp/apprun-test-XXXXXX");
-	assert_non_null(mkdtemp(house.data));
+	snprintf(house.data, sizeof(house.data), "%s", folder);
 	options.data = ar_str(house.data);
 	options.url = ar_str(getenv("APPRUN_TEST_STORE")); /* none: files below data */
 	assert_int_equal(ar_offload_start(2), 0);
@@ -44,11 +44,24 @@ static inline void house_open(const struct ar_migration_set *sets)
 	ar_tenant_init(house.store);
 }
 
-static inline void house_close(void)
+static inline void house_open(const struct ar_migration_set *sets)
+{
+	char folder[] = "/tmp/apprun-test-XXXXXX";
+
+	assert_non_null(mkdtemp(folder));
+	house_open_at(folder, sets);
+}
+
+static inline void house_leave(void)
 {
 	ar_tenant_done();
 	ar_store_close(house.store);
 	ar_offload_stop();
+}
+
+static inline void house_close(void)
+{
+	house_leave();
 	nftw(house.data, house_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 

@@ -31,17 +31,31 @@ static inline void rig_register(void)
 	ar_action_register(&probe_module);
 }
 
-static inline void rig_open(void)
+static char rig_name[16]; /* of the tenant: a server that tests share has one for each folder */
+
+static inline void rig_open_at(const char *folder)
 {
 	static bool started; /* the bus remembers who registered, the tenant room forgets */
+	unsigned hash = 5381;
 
-	house_open(rig_sets);
+	house_open_at(folder, rig_sets);
+	for (const char *p = folder; *p != '\0'; p++)
+		hash = hash * 33 + (unsigned char)*p;
+	snprintf(rig_name, sizeof(rig_name), "t%08x", hash);
 	if (started)
 		ar_tenant_slot_register(&workflow_slot);
 	else
 		assert_ok(workflow_module.start());
 	started = true;
 	snprintf(probe_file, sizeof(probe_file), "%s/probe", house.data);
+}
+
+static inline void rig_open(void)
+{
+	char folder[] = "/tmp/apprun-test-XXXXXX";
+
+	assert_non_null(mkdtemp(folder));
+	rig_open_at(folder);
 }
 
 static inline void rig_close(void)
@@ -58,17 +72,20 @@ static inline void rig_fiber(void *arg)
 {
 	struct rig_body *run = arg;
 	struct ar_loop *loop = ar_loop();
+	size_t fibers;
 
 	assert_ok(ar_bus_start(house.store, &loop, 1));
 	assert_ok(workflow_module.attach());
-	if (ar_tenant_create(AR_STR("acme"), NULL, NULL) != 0)
+	if (ar_tenant_create(ar_str(rig_name), NULL, NULL) != 0)
 		ar_err_clear();
-	assert_ok(ar_tenant_acquire(AR_STR("acme"), &rig_tenant));
+	assert_ok(ar_tenant_acquire(ar_str(rig_name), &rig_tenant));
+	fibers = ar_loop_fibers(loop);
 	rig_pool = ar_pool_new();
 	run->body(run->arg);
 	ar_pool_free(rig_pool);
 	ar_bus_stop();
 	workflow_module.detach();
+	assert_true(ar_loop_fibers(loop) <= fibers); /* neither bus nor engine left one */
 	ar_tenant_release(rig_tenant);
 }
 

@@ -1,0 +1,484 @@
+/*
+ * life.c - runs through restarts, cancelled, started by events, with secrets; the line of a tenant.
+ */
+#include <time.h>
+
+#include "workflow/tests/rig.h"
+
+#define ONCE(name, ...)                                                                            \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		void (*const bodies[])(void *arg) = { __VA_ARGS__ };                               \
+		rig_open();                                                                        \
+		for (size_t i = 0; i < AR_COUNT(bodies); i++)                                      \
+			rig_run(bodies[i], NULL);                                                  \
+		rig_close();                                                                       \
+	}
+
+/* What main does at the start. */
+static void resume(void)
+{
+	assert_ok(ar_bus_resume_all(ar_tenant_list));
+}
+
+static char kept_id[AR_ID_LEN + 1]; /* from one life to the next */
+
+static void keep(struct ar_str id)
+{
+	memcpy(kept_id, id.p, AR_ID_LEN);
+}
+
+static void sql(const char *text, const struct ar_json *args, size_t nargs)
+{
+	struct ar_scope scope;
+
+	ar_scope_init(&scope, rig_tenant->db, rig_pool);
+	assert_ok(ar_exec(&scope, text, args, nargs, NULL));
+	assert_ok(ar_commit(&scope));
+}
+
+/* ---- restarts ---- */
+
+static void stop_in_a_step(void *arg)
+{
+	rig_put("w", "steps:\n"
+		     "  a: {action: probe.note, note: 'a ${input.x}'}\n"
+		     "  b: {action: probe.slow, ms: 300, note: b, depends_on: a}\n"
+		     "  c: {action: probe.slow, ms: 300, note: c, depends_on: a}\n"
+		     "  d: {action: probe.note, note: '${steps.a.output.note} d', depends_on: [b, "
+		     "c]}\n");
+	keep(rig_start("w", "{\"x\":1}"));
+	ar_sleep(60);
+	assert_int_equal(rig_notes("a 1"), 1);
+	assert_member(rig_step(ar_str(kept_id), "b"), "status", "\"pending\"");
+}
+
+static void go_on(void *arg)
+{
+	resume();
+	assert_status(rig_wait(ar_str(kept_id)), "succeeded");
+	assert_int_equal(rig_notes("a 1"), 1);
+	assert_int_equal(rig_notes("b"), 1);
+	assert_int_equal(rig_notes("c"), 1);
+	assert_int_equal(rig_notes("a 1 d"), 1);
+}
+
+ONCE(goes_on_after_a_restart, stop_in_a_step, go_on, go_on)
+
+static int64_t shift_ms;
+
+static int64_t shifted_now(void *arg)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000 + shift_ms;
+}
+
+static void park(void *arg)
+{
+	rig_put("w", "steps:\n"
+		     "  a: {action: probe.fail, note: a, times: 2, retry: {delay: 1h}}\n"
+		     "  b: {action: probe.note, note: b, depends_on: a}\n");
+	keep(rig_start("w", "{}"));
+	for (int i = 0; i < 400 && rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS) == 0;
+	     i++)
+		ar_sleep(5);
+	assert_int_equal(rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS), 1);
+}
+
+static void too_early(void *arg)
+{
+	resume();
+	ar_sleep(100);
+	assert_member(rig_step(ar_str(kept_id), "a"), "attempt", "1");
+	assert_member(rig_step(ar_str(kept_id), "a"), "status", "\"waiting\"");
+	assert_member(rig_step(ar_str(kept_id), "a"), "error.code", "\"unavailable\"");
+}
+
+static void second_time(void *arg)
+{
+	shift_ms += 3600 * 1000;
+	resume();
+	for (int i = 0; i < 400 && probe_lines(AR_STR("failed a")) < 2; i++)
+		ar_sleep(5);
+	ar_sleep(50);
+	assert_member(rig_step(ar_str(kept_id), "a"), "attempt", "2");
+	/* Twice as long now, and its length was drawn once: the timer says when. */
+	shift_ms += 3 * 3600 * 1000;
+	ar_bus_wake(rig_tenant->name);
+}
+
+static void third_time(void *arg)
+{
+	resume();
+	assert_status(rig_wait(ar_str(kept_id)), "succeeded");
+	assert_member(rig_step(ar_str(kept_id), "a"), "attempt", "3");
+	assert_int_equal(rig_notes("a"), 1);
+	assert_int_equal(rig_notes("b"), 1);
+	assert_int_equal(rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS), 0);
+}
+
+ONCE(parked_runs_come_back, park, too_early, second_time, third_time)
+
+static void other_result(void *arg)
+{
+	struct ar_str id;
+
+	rig_put("w", "steps:\n"
+		     "  a: {action: probe.slow, ms: 100, note: a}\n"
+		     "  b: {action: probe.note, note: 'b ${steps.a.output.by}', depends_on: a}\n");
+	id = rig_start("w", "{}");
+	ar_sleep(20);
+	/* Somebody else was faster (a commit whose answer was lost, another process). */
+	sql("INSERT INTO workflow_steps (run_id, step, status, attempt, output, started) "
+	    "VALUES (?, 'a', 'succeeded', 1, '{\"by\":\"another\"}', 0)",
+	    AR_ARGS(AR_J_STR(id)));
+	assert_status(rig_wait(id), "succeeded");
+	assert_int_equal(rig_notes("a"), 0);
+	assert_int_equal(rig_notes("b another"), 1);
+}
+
+ONCE(a_step_has_one_result, other_result)
+
+static void many_drivers(void *arg)
+{
+	struct ar_str id;
+
+	rig_put("w", "steps:\n"
+		     "  a: {action: probe.slow, ms: 30, note: a}\n"
+		     "  b: {action: probe.outside, note: b, depends_on: a}\n");
+	id = rig_start("w", "{}");
+	for (int i = 0; i < 20; i++) {
+		workflow_drive(rig_tenant->name, id, NULL);
+		ar_sleep(3);
+	}
+	assert_status(rig_wait(id), "succeeded");
+	ar_sleep(50);
+	assert_int_equal(rig_notes("a"), 1);
+	assert_int_equal(probe_lines(AR_STR("b")), 1);
+}
+
+ONCE(a_run_has_one_driver, many_drivers)
+
+static void version_gone(void *arg)
+{
+	struct ar_json *run;
+	struct ar_str id;
+
+	rig_put("w", "steps: {a: {action: probe.fail, note: a, retry: {delay: 1h}}}\n");
+	id = rig_start("w", "{\"secretWord\":\"geheim99\"}");
+	for (int i = 0; i < 400 && rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS) == 0;
+	     i++)
+		ar_sleep(5);
+	sql("UPDATE workflow_versions SET definition = "
+	    "'{\"steps\":{\"a\":{\"action\":\"gone.away\"}}}', "
+	    "id = 'x'",
+	    AR_NO_ARGS);
+	sql("UPDATE workflow_runs SET version = 'x', wake = NULL", AR_NO_ARGS);
+	workflow_drive(rig_tenant->name, id, NULL);
+	run = rig_wait(id);
+	assert_status(run, "failed");
+	assert_member(run, "error.code", "\"workflow/version\"");
+	assert_member(run, "input", "{}");
+}
+
+ONCE(a_version_that_cannot_run_ends_its_runs, version_gone)
+
+/* ---- cancelling ---- */
+
+#define RACES 150
+
+static void cancel_race(int i)
+{
+	struct ar_json *in = ar_json_new(rig_pool, AR_OBJECT), *ret, *run;
+	struct ar_str input = ar_strf(rig_pool, "{\"i\":%d}", i);
+	struct ar_str id = rig_start("w", ar_strz(rig_pool, input));
+	int64_t notes, rows;
+	bool over;
+
+	ar_json_set(in, AR_STR("id"), ar_json_str(rig_pool, id));
+	ar_sleep((int64_t)ar_random_below(12));
+	over = rig_try("workflows.cancel_run", in, &ret) != 0;
+	if (over)
+		assert_true(ar_err_is(WORKFLOW_E_OVER));
+	ar_err_clear();
+	notes = rig_count("SELECT count(*) FROM probe_notes", AR_NO_ARGS);
+	if (i % 4 == 0)
+		ar_sleep(30);
+	assert_int_equal(rig_count("SELECT count(*) FROM probe_notes", AR_NO_ARGS), notes);
+	run = rig_wait(id);
+	assert_status(run, over ? "succeeded" : "cancelled");
+	rows = rig_count("SELECT count(*) FROM workflow_steps WHERE run_id = ? "
+			 "AND status = 'succeeded'",
+			 AR_ARGS(AR_J_STR(id)));
+	assert_int_equal(rig_count("SELECT count(*) FROM probe_notes WHERE note LIKE ?",
+				   AR_ARGS(AR_J_STR(ar_strf(rig_pool, "%% %d.", i)))),
+			 rows);
+	assert_int_equal(
+		rig_count("SELECT count(*) FROM bus_event WHERE key = ?", AR_ARGS(AR_J_STR(id))),
+		1);
+	if (over)
+		assert_int_equal(rows, 5);
+}
+
+static void cancel_races(void *arg)
+{
+	rig_put("w", "steps:\n"
+		     "  a: {action: probe.note, note: 'a ${input.i}.'}\n"
+		     "  b: {action: probe.slow, ms: 2, note: 'b ${input.i}.', depends_on: a}\n"
+		     "  c: {action: probe.slow, ms: 3, note: 'c ${input.i}.', depends_on: a}\n"
+		     "  d: {action: probe.slow, ms: 2, note: 'd ${input.i}.', depends_on: [b, c]}\n"
+		     "  e: {action: probe.note, note: 'e ${input.i}.', depends_on: d}\n");
+	for (int i = 0; i < RACES; i++)
+		cancel_race(i);
+}
+
+ONCE(nothing_happens_after_cancel, cancel_races)
+
+static void cancel_own(void *arg)
+{
+	struct ar_json *run;
+
+	rig_put("w", "steps:\n"
+		     "  a: {action: workflows.cancel_run, id: '${run.id}', on_error: continue}\n"
+		     "  b: {action: probe.note, note: '${steps.a.error.code}', depends_on: a}\n");
+	run = rig_wait(rig_start("w", "{}"));
+	assert_status(run, "succeeded");
+	assert_int_equal(rig_notes("workflow/over"), 1);
+}
+
+ONCE(a_run_cannot_cancel_itself, cancel_own)
+
+/* ---- events ---- */
+
+static void publish(const char *topic, const char *data)
+{
+	struct ar_scope scope;
+
+	ar_scope_init(&scope, rig_tenant->db, rig_pool);
+	assert_ok(ar_publish(&scope, topic, AR_STR("k"), rig_json(data), NULL));
+	assert_ok(ar_commit(&scope));
+}
+
+static int64_t runs(const char *status)
+{
+	return rig_count("SELECT count(*) FROM workflow_runs WHERE status = ?",
+			 AR_ARGS(AR_J_Z(status)));
+}
+
+static void events(void *arg)
+{
+	rig_put("w", "on: [thing.happened, other.*]\n"
+		     "steps: {a: {action: probe.note, note: '${input.x} ${run.event.topic}'}}\n");
+	rig_put("after", "on: workflow.run.finished\n"
+			 "steps: {a: {action: probe.note, note: 'after ${input.workflow}'}}\n");
+	publish("thing.happened", "{\"x\":1}");
+	publish("other.thing", "{\"x\":2}");
+	publish("thing.else", "{\"x\":3}");
+	for (int i = 0; i < 400 && runs("succeeded") < 4; i++)
+		ar_sleep(5);
+	ar_sleep(100);
+	assert_int_equal(runs("succeeded"), 4); /* after's own end starts nothing */
+	assert_int_equal(rig_notes("1 thing.happened"), 1);
+	assert_int_equal(rig_notes("2 other.thing"), 1);
+	assert_int_equal(rig_notes("after w"), 2);
+	rig_put("w", "steps: {a: {action: probe.note, note: x}}\n");
+	publish("thing.happened", "{\"x\":9}");
+	ar_sleep(100);
+	assert_int_equal(runs("succeeded"), 4);
+}
+
+ONCE(events_start_runs, events)
+
+static void delivered_twice(void *arg)
+{
+	struct ar_event event = { .id = AR_STR("e1"),
+				  .topic = AR_STR("t"),
+				  .data = rig_json("{\"x\":1}") };
+	struct ar_delivery delivery = { .pool = rig_pool,
+					.database = rig_tenant->name,
+					.db = rig_tenant->db,
+					.event = &event,
+					.subscription = AR_STR("s"),
+					.target = AR_STR("w") };
+
+	rig_put("w", "steps: {a: {action: probe.note, note: 'x ${input.x}'}}\n");
+	assert_ok(workflow_deliver(&delivery));
+	assert_ok(workflow_deliver(&delivery));
+	for (int i = 0; i < 400 && runs("succeeded") < 1; i++)
+		ar_sleep(5);
+	assert_ok(workflow_deliver(&delivery));
+	ar_sleep(50);
+	assert_int_equal(runs("succeeded"), 1);
+	assert_int_equal(rig_notes("x 1"), 1);
+	delivery.target = AR_STR("nothing");
+	event.id = AR_STR("e2");
+	assert_fails(workflow_deliver(&delivery), AR_E_NOT_FOUND);
+}
+
+ONCE(an_event_starts_one_run, delivered_twice)
+
+/* ---- secrets ---- */
+
+#define SECRET "geheim99"
+
+static bool anywhere(const char *what)
+{
+	int64_t n = 0;
+
+	n += rig_count("SELECT count(*) FROM workflow_runs WHERE input LIKE ? OR output LIKE ? "
+		       "OR error LIKE ?",
+		       AR_ARGS(AR_J_Z(what), AR_J_Z(what), AR_J_Z(what)));
+	n += rig_count("SELECT count(*) FROM workflow_steps WHERE output LIKE ? OR error LIKE ?",
+		       AR_ARGS(AR_J_Z(what), AR_J_Z(what)));
+	n += rig_count("SELECT count(*) FROM bus_event WHERE data LIKE ?", AR_ARGS(AR_J_Z(what)));
+	return n > 0;
+}
+
+static bool shown(struct ar_str id)
+{
+	struct ar_str texts[] = {
+		ar_json_print(rig_pool, rig_of_run("workflows.get_run", id)),
+		ar_json_print(rig_pool, rig_of_run("workflows.get_run_steps", id)),
+		ar_json_print(rig_pool, rig_call("workflows.list_runs", NULL)),
+	};
+	bool found = false;
+
+	for (size_t i = 0; i < AR_COUNT(texts); i++)
+		found = found || memmem(texts[i].p, texts[i].n, SECRET, strlen(SECRET)) != NULL;
+	return found;
+}
+
+static void secrets(void *arg)
+{
+	struct ar_str id;
+
+	rig_put("w",
+		"steps:\n"
+		"  make: {action: probe.create_thing, name: n}\n"
+		"  tell: {action: probe.outside, note: tell, depends_on: make}\n"
+		"  leak: {action: probe.outside, note: leak, depends_on: tell,\n"
+		"         input: {said: 'it is ${input.secretWord}, so', pin: '${input.pin}'}}\n"
+		"  other: {action: probe.create_thing, name: n, secretWord: '${input.pin}',\n"
+		"          depends_on: make}\n"
+		"  wait: {action: probe.slow, ms: 150, note: w, depends_on: leak}\n"
+		"  fail: {action: probe.fail, note: 'no ${input.secretWord}', times: 9,\n"
+		"         retry: 1, depends_on: wait}\n"
+		"output: {word: '${input.secretWord}'}\n");
+	id = rig_start("w", "{\"secretWord\":\"" SECRET "\",\"pin\":\"47110815\",\"open\":1}");
+	for (int i = 0;
+	     i < 400 &&
+	     rig_count("SELECT count(*) FROM workflow_steps WHERE step = 'leak'", AR_NO_ARGS) == 0;
+	     i++)
+		ar_sleep(5);
+	/* Nobody gets it by itself, and no answer shows it while the run still needs it. */
+	assert_member(rig_step(id, "tell"), "output.input.open", "1");
+	assert_member(rig_step(id, "tell"), "output.input.secretWord", "missing");
+	assert_member(rig_step(id, "tell"), "output.input.pin", "missing");
+	assert_member(rig_step(id, "leak"), "output.input.said", "\"it is ***, so\"");
+	assert_member(rig_step(id, "leak"), "output.input.pin", "\"***\"");
+	assert_true(anywhere("%" SECRET "%"));
+	assert_false(shown(id));
+	assert_status(rig_wait(id), "failed");
+	assert_false(anywhere("%" SECRET "%"));
+	assert_false(anywhere("%47110815%"));
+	assert_false(shown(id));
+	assert_member(rig_of_run("workflows.get_run", id), "input",
+		      "{\"secretWord\":\"***\",\"pin\":\"***\",\"open\":1}");
+	assert_member(rig_of_run("workflows.get_run", id), "error.message", "\"no ***\"");
+	assert_int_equal(rig_notes("n"), 2);
+}
+
+ONCE(secrets_go_with_the_run, secrets)
+
+static void secrets_of_cancelled(void *arg)
+{
+	struct ar_str id;
+
+	rig_put("w", "steps:\n"
+		     "  gen: {action: probe.outside, note: g, input: '" SECRET "'}\n"
+		     "  use: {action: probe.create_thing, name: x, depends_on: gen,\n"
+		     "        on_error: continue,\n"
+		     "        secretWord: '${steps.gen.output}'}\n"
+		     "  make: {action: probe.create_thing, name: n, depends_on: gen,\n"
+		     "         secretWord: '${steps.gen.output.input}', retry: 1}\n"
+		     "  wait: {action: probe.slow, ms: 60000, note: w, depends_on: make}\n");
+	id = rig_start("w", "{\"secretWord\":\"" SECRET "\"}");
+	for (int i = 0; i < 400 && rig_notes("n") == 0; i++)
+		ar_sleep(5);
+	assert_false(shown(id));
+	assert_member(rig_step(id, "gen"), "output", "\"***\"");
+	rig_of_run("workflows.cancel_run", id);
+	assert_false(shown(id));
+	assert_false(anywhere("%" SECRET "%"));
+}
+
+ONCE(secrets_go_when_cancelled, secrets_of_cancelled)
+
+/* ---- a long line ---- */
+
+#define LINE 1400
+
+static void begin_many(void *arg)
+{
+	struct ar_scope scope;
+	struct ar_json *w;
+
+	rig_put("w", "steps: {a: {action: probe.note, note: a}}\n");
+	w = rig_call("workflows.get", rig_json("{\"name\":\"w\"}"));
+	ar_scope_init(&scope, rig_tenant->db, rig_pool);
+	for (int i = 0; i < LINE; i++)
+		assert_ok(
+			ar_exec(&scope,
+				"INSERT INTO workflow_runs (id, workflow, version, status, input, "
+				"cause, trace_id, created) VALUES (?, 'w', ?, 'running', '{}', "
+				"'{}', '', 0)",
+				AR_ARGS(AR_J_STR(ar_id(rig_pool)),
+					AR_J_STR(ar_json_text(w, "version", AR_STR("")))),
+				NULL));
+	assert_ok(ar_commit(&scope));
+}
+
+static void end_many(void *arg)
+{
+	resume();
+	for (int i = 0; i < 1000 && runs("running") > 0; i++)
+		ar_sleep(20);
+	assert_int_equal(runs("succeeded"), LINE);
+	assert_int_equal(rig_notes("a"), LINE);
+}
+
+static void end_while_stopping(void *arg)
+{
+	resume();
+	ar_sleep(30);
+}
+
+ONCE(a_long_line_ends, begin_many, end_while_stopping, end_many)
+
+int main(void)
+{
+	static const struct ar_seam seam = { .now_ms = shifted_now };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(goes_on_after_a_restart),
+		cmocka_unit_test(parked_runs_come_back),
+		cmocka_unit_test(a_step_has_one_result),
+		cmocka_unit_test(a_run_has_one_driver),
+		cmocka_unit_test(a_version_that_cannot_run_ends_its_runs),
+		cmocka_unit_test(nothing_happens_after_cancel),
+		cmocka_unit_test(a_run_cannot_cancel_itself),
+		cmocka_unit_test(events_start_runs),
+		cmocka_unit_test(an_event_starts_one_run),
+		cmocka_unit_test(secrets_go_with_the_run),
+		cmocka_unit_test(secrets_go_when_cancelled),
+		cmocka_unit_test(a_long_line_ends),
+	};
+	int failed;
+
+	ar_seam_set(&seam);
+	rig_register();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	ar_action_done();
+	return failed;
+}
