@@ -143,9 +143,8 @@ static inline void rig_put(const char *name, const char *definition)
 {
 	struct ar_json *ret;
 
+	ar_err_clear();
 	if (rig_try_put(name, definition, &ret) != 0)
-		ar_log_err(AR_ERROR, "test", "put");
-	if (ar_err() != NULL)
 		fail_msg("put %s: %s at %s: %s", name, ar_err()->def->slug,
 			 ar_err_param(ar_err(), "where"), ar_err_param(ar_err(), "reason"));
 }
