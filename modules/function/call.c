@@ -42,25 +42,44 @@ static struct ar_json *context_of(const struct function_call *call, struct ar_st
 	return context;
 }
 
+#define MESSAGE_MAX 1000 /* bytes that a caller hears */
+
+static const char *message_text(struct ar_pool *pool, struct ar_str message)
+{
+	message = ar_str_sub(message, 0, MESSAGE_MAX);
+	for (int i = 0; i < 3 && !ar_utf8_valid(message); i++) /* cut inside of a character */
+		message.n--;
+	return ar_strz(pool, message);
+}
+
+/* error{ status = 404, code = "shop/no-such-order", message = "..." }: the code's own refusal. */
+static int refusal(const struct function_call *call, const struct ar_json *value, struct ar_str run)
+{
+	const struct ar_err_def *def = function_refused(ar_json_number(value, "status", 0));
+	const char *code = message_text(call->pool, ar_json_text(value, "code", AR_STR("")));
+	const char *message = message_text(call->pool, ar_json_text(value, "message", AR_STR("")));
+
+	return ar_fail_over(def, "function", ar_strz(call->pool, call->name), "run",
+			    ar_strz(call->pool, run), "reason", code, "message",
+			    message[0] != '\0' ? message : code);
+}
+
 /* What the caller hears of a failure. The code's own refusals keep their status; limits say which
  * one; a fault says where it happened. */
 static int failure(const struct function_call *call, const struct ar_sandbox_result *result,
 		   struct ar_str run)
 {
 	const struct ar_json *error = result->error, *value;
-	const struct ar_err_def *refused = NULL;
 	const char *run_z = ar_strz(call->pool, run), *name = ar_strz(call->pool, call->name);
-	struct ar_str message = AR_STR("");
 
 	if (error != NULL) {
 		value = ar_json_get(error, "value");
-		message = ar_json_text(error, "message", AR_STR(""));
-		if (value != NULL && value->type == AR_OBJECT) {
-			refused = function_refused(ar_json_number(value, "status", 0));
-			message = ar_json_text(value, "message", message);
-		}
-		return ar_fail_over(refused != NULL ? refused : FUNCTION_E_FAILED, "function", name,
-				    "run", run_z, "message", ar_strz(call->pool, message));
+		if (value != NULL && value->type == AR_OBJECT &&
+		    function_refused(ar_json_number(value, "status", 0)) != NULL)
+			return refusal(call, value, run);
+		return ar_fail_over(
+			FUNCTION_E_FAILED, "function", name, "run", run_z, "message",
+			message_text(call->pool, ar_json_text(error, "message", AR_STR(""))));
 	}
 	if (ar_err_is(AR_E_SANDBOX_BUSY) || ar_err_is(AR_E_SANDBOX_FULL) ||
 	    ar_err_is(AR_E_CANCELLED) || ar_err_is(AR_E_DEADLINE) || ar_err()->def->status < 500)
@@ -111,7 +130,7 @@ AR_YIELDS int function_run(const struct function_call *call, struct function_cod
 	return 0;
 }
 
-static int may_call(const struct ar_who *who, struct ar_str allow)
+static int may_call(struct ar_pool *pool, const struct ar_who *who, struct ar_str allow)
 {
 	if (ar_str_is(allow, AR_ALLOW_ANYONE))
 		return 0;
@@ -119,7 +138,7 @@ static int may_call(const struct ar_who *who, struct ar_str allow)
 		return ar_fail(AR_E_UNAUTHORIZED);
 	if (ar_str_is(allow, AR_ALLOW_SIGNED_IN) || ar_who_may(who, allow))
 		return 0;
-	return ar_fail(AR_E_FORBIDDEN);
+	return ar_fail(AR_E_FORBIDDEN, "permission", ar_strz(pool, allow));
 }
 
 AR_YIELDS static int run_for(struct ar_call *call, struct ar_str name, const struct ar_json *input,
@@ -139,7 +158,8 @@ AR_YIELDS static int run_for(struct ar_call *call, struct ar_str name, const str
 	struct ar_str run;
 
 	if (function_code_get(call->tenant, call->pool, name, &code) != 0 ||
-	    may_call(call->who, code->allow) != 0 || function_run(&fn, code, ret, &run) != 0)
+	    may_call(call->pool, call->who, code->allow) != 0 ||
+	    function_run(&fn, code, ret, &run) != 0)
 		return -1;
 	ar_reply_header(call, "X-Apprun-Run", run);
 	return 0;

@@ -102,6 +102,22 @@ AR_YIELDS static int settings_update(struct ar_call *call, struct ar_str name,
 		       NULL);
 }
 
+/* Those beyond the first 64 could not be found by require(). */
+AR_YIELDS static int library_room(struct ar_call *call, struct ar_str name)
+{
+	struct ar_rows rows;
+
+	if (!ar_in_bool(call, "library", false))
+		return 0;
+	if (ar_query(&call->scope, &rows,
+		     "SELECT count(*) FROM function_functions WHERE library = 1 AND name <> ?",
+		     AR_ARGS(AR_J_STR(name))) != 0)
+		return -1;
+	if (ar_rows_next(&rows) && ar_col_int(&rows, 0) >= AR_SANDBOX_MODULES_MAX)
+		return ar_fail_field("library", "too-many", "max", "64");
+	return 0;
+}
+
 static struct ar_str subscription_name(struct ar_pool *pool, struct ar_str function, size_t i)
 {
 	return ar_strf(pool, "function.%.*s.%zu", AR_FMT(function), i);
@@ -148,7 +164,7 @@ AR_YIELDS int function_put(struct ar_call *call)
 
 	if (may_grant(call, ar_in(call, "permissions")) != 0 ||
 	    ar_sandbox_check(call->tenant->name, name, source) != 0 ||
-	    current_read(call, name, sha256, &current) != 0)
+	    current_read(call, name, sha256, &current) != 0 || library_room(call, name) != 0)
 		return -1;
 	created = !current.exists;
 	if (!current.same_source) {

@@ -78,6 +78,7 @@ struct function_run_record {
 void function_run_record(struct ar_tenant *tenant, const struct function_run_record *record);
 AR_YIELDS int function_run_list(struct ar_call *call);
 AR_YIELDS int function_run_get(struct ar_call *call);
+AR_YIELDS int function_runs_start(void);  /* on each loop */
 AR_YIELDS void function_runs_flush(void); /* this loop's: before it ends */
 
 /* ---- deploy.c ---- */

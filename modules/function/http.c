@@ -20,7 +20,7 @@ static struct ar_json *headers_of(struct ar_pool *pool, const struct ar_http *ht
 
 		/* What proves who the caller is stays with the platform. */
 		if (ar_str_is(h->name, "authorization") || ar_str_is(h->name, "cookie") ||
-		    ar_str_is(h->name, "idempotency-key"))
+		    ar_str_is(h->name, "proxy-authorization"))
 			continue;
 		if (ar_utf8_valid(h->value) && memchr(h->value.p, 0, h->value.n) == NULL)
 			ar_json_set(headers, h->name, ar_json_str(pool, h->value));
@@ -95,32 +95,65 @@ static bool is_reply(const struct ar_json *output)
 	status = ar_json_get(output, "status");
 	if (status == NULL || status->type != AR_INT)
 		return false;
-	ar_json_each(m, output)
+	ar_json_each (m, output)
 		if (!ar_str_is(m->key, "status") && !ar_str_is(m->key, "headers") &&
 		    !ar_str_is(m->key, "body"))
 			return false;
 	return true;
 }
 
+/* What frames the message, what the edge says of the whole address space (a page of one tenant must
+ * not get at another's), and cookies, which belong to the console. */
+static bool header_of_server(struct ar_str name)
+{
+	static const char *const own[] = {
+		"connection",
+		"content-length",
+		"content-encoding",
+		"date",
+		"server",
+		"set-cookie",
+		"trailer",
+		"transfer-encoding",
+		"upgrade",
+		"keep-alive",
+		"te",
+		"x-request-id",
+		"traceparent",
+		"content-security-policy",
+		"referrer-policy",
+		"x-content-type-options",
+		"clear-site-data",
+		"service-worker-allowed",
+		"alt-svc",
+		"strict-transport-security",
+		"x-apprun-run",
+		"idempotency-replayed",
+		"public-key-pins",
+	};
+
+	for (size_t i = 0; i < AR_COUNT(own); i++)
+		if (ar_str_is(name, own[i]))
+			return true;
+	return ar_str_starts(name, AR_STR("access-control-")) ||
+	       ar_str_starts(name, AR_STR("ratelimit")) || ar_str_starts(name, AR_STR("proxy-")) ||
+	       ar_str_starts(name, AR_STR("sec-"));
+}
+
 static bool header_allowed(struct ar_str name, struct ar_str value)
 {
-	static const char *const own[] = { "connection",        "content-length", "date",
-					   "server",            "set-cookie",     "trailer",
-					   "transfer-encoding", "upgrade",        "x-request-id",
-					   "traceparent",       "keep-alive" };
-
 	if (name.n == 0 || name.n > 64 || value.n > 4096)
 		return false;
-	for (size_t i = 0; i < name.n; i++)
-		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-", name.p[i]) == NULL)
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
 			return false;
+	}
 	for (size_t i = 0; i < value.n; i++)
 		if ((unsigned char)value.p[i] < ' ' || value.p[i] == 127)
 			return false;
-	for (size_t i = 0; i < AR_COUNT(own); i++)
-		if (ar_str_is(name, own[i]))
-			return false;
-	return true;
+	return !header_of_server(name);
 }
 
 static int headers_reply(struct ar_call *call, const struct ar_json *headers, struct ar_str *type)
@@ -129,11 +162,13 @@ static int headers_reply(struct ar_call *call, const struct ar_json *headers, st
 		return 0;
 	if (headers->type != AR_OBJECT || headers->count > HEADERS_MAX)
 		return ar_fail(FUNCTION_E_REPLY, "reason", "headers");
-	ar_json_each(h, headers) {
+	ar_json_each (h, headers) {
 		struct ar_str name = ar_str_lower(call->pool, h->key);
 
 		if (h->type != AR_STRING || !header_allowed(name, h->s))
-			return ar_fail(FUNCTION_E_REPLY, "reason", ar_strz(call->pool, h->key));
+			return ar_fail(FUNCTION_E_REPLY, "reason",
+				       ar_printf(call->pool, "header %.*s",
+						 AR_FMT(ar_str_sub(h->key, 0, 64))));
 		if (ar_str_is(name, "content-type"))
 			*type = h->s;
 		else
@@ -148,20 +183,21 @@ int function_http_reply(struct ar_call *call, struct ar_json *output)
 	struct ar_json *body;
 	int64_t status;
 
-	if (!is_reply(output)) {
+	if (!is_reply(output))
 		return ar_reply_value(call, output);
-	}
 	status = ar_json_number(output, "status", 200);
 	if (status < 200 || status > 599)
 		return ar_fail(FUNCTION_E_REPLY, "reason", "status");
 	if (headers_reply(call, ar_json_get(output, "headers"), &type) != 0)
 		return -1;
 	body = ar_json_get(output, "body");
-	call->reply.status = (int)status;
 	if (body == NULL || body->type == AR_NULL)
-		return ar_reply_none(call);
-	if (body->type == AR_STRING)
-		return ar_reply_bytes(call, type.n > 0 ? type : AR_STR("text/plain; charset=utf-8"),
-				      body->s);
-	return ar_reply_value(call, body);
+		ar_reply_none(call);
+	else if (body->type == AR_STRING)
+		ar_reply_bytes(call, type.n > 0 ? type : AR_STR("text/plain; charset=utf-8"),
+			       body->s);
+	else
+		ar_reply_value(call, body);
+	call->reply.status = (int)status;
+	return 0;
 }

@@ -10,9 +10,9 @@ const struct ar_err_def FUNCTION_E_LIBRARY[1] = { { "function/library", 422 } };
 const struct ar_err_def FUNCTION_E_REPLY[1] = { { "function/reply", 500 } };
 
 static const struct ar_err_def refused[] = {
-	{ "function/refused", 400 },       { "function/unauthorized", 401 },
-	{ "function/forbidden", 403 },     { "function/not-found", 404 },
-	{ "function/conflict", 409 },      { "function/unprocessable", 422 },
+	{ "function/refused", 400 },           { "function/unauthorized", 401 },
+	{ "function/forbidden", 403 },         { "function/not-found", 404 },
+	{ "function/conflict", 409 },          { "function/unprocessable", 422 },
 	{ "function/too-many-requests", 429 }, { "function/unavailable", 503 },
 };
 
@@ -25,10 +25,13 @@ const struct ar_err_def *function_refused(int64_t status)
 }
 
 static const struct ar_err_def *const errors[] = {
-	FUNCTION_E_FAILED, FUNCTION_E_LIMIT, FUNCTION_E_ESCALATION, FUNCTION_E_LIBRARY,
-	FUNCTION_E_REPLY,  &refused[0],      &refused[1],           &refused[2],
-	&refused[3],       &refused[4],      &refused[5],           &refused[6],
-	&refused[7],       NULL,
+	FUNCTION_E_FAILED,     FUNCTION_E_LIMIT,
+	FUNCTION_E_ESCALATION, FUNCTION_E_LIBRARY,
+	FUNCTION_E_REPLY,      &refused[0],
+	&refused[1],           &refused[2],
+	&refused[3],           &refused[4],
+	&refused[5],           &refused[6],
+	&refused[7],           NULL,
 };
 
 /* ---- what goes in and out ---- */
@@ -75,13 +78,19 @@ static const struct ar_field put_in[] = {
 };
 static const struct ar_field name_in[] = { NAME, { 0 } };
 static const struct ar_field version_in[] = {
-	NAME, AR_FIELD_FREE("number", AR_F_INT, .min = 1, .max = INT32_MAX, .required = true), { 0 },
+	NAME,
+	AR_FIELD_FREE("number", AR_F_INT, .min = 1, .max = INT32_MAX, .required = true),
+	{ 0 },
 };
 static const struct ar_field run_in[] = {
-	NAME, AR_FIELD_FREE("id", AR_F_ID, .required = true), { 0 },
+	NAME,
+	AR_FIELD_FREE("id", AR_F_ID, .required = true),
+	{ 0 },
 };
 static const struct ar_field execute_in[] = {
-	NAME_ROW("function"), AR_FIELD_FREE("input", AR_F_JSON, .otherwise = "{}"), { 0 },
+	NAME_ROW("function"),
+	AR_FIELD_FREE("input", AR_F_JSON, .otherwise = "{}"),
+	{ 0 },
 };
 static const struct ar_field function_out[] = {
 	NAME,
@@ -94,9 +103,12 @@ static const struct ar_field function_out[] = {
 	{ 0 },
 };
 static const struct ar_field version_out[] = {
-	AR_FIELD_FREE("id", AR_F_ID),          AR_FIELD_FREE("number", AR_F_INT),
-	AR_FIELD_FREE("source", AR_F_TEXT),    AR_FIELD_FREE("sha256", AR_F_TEXT),
-	AR_FIELD_FREE("createdBy", AR_F_TEXT), AR_FIELD_FREE("created", AR_F_TIME),
+	AR_FIELD_FREE("id", AR_F_ID),
+	AR_FIELD_FREE("number", AR_F_INT),
+	AR_FIELD_FREE("source", AR_F_TEXT),
+	AR_FIELD_FREE("sha256", AR_F_TEXT),
+	AR_FIELD_FREE("createdBy", AR_F_TEXT),
+	AR_FIELD_FREE("created", AR_F_TIME),
 	{ 0 },
 };
 static const struct ar_field run_out[] = {
@@ -141,12 +153,14 @@ static const struct ar_action actions[] = {
 	  .help = "Read a version with its source" },
 	{ "functions.list_runs", "GET /functions/{name}/runs", READ, .in = name_in, .out = run_out,
 	  .run = function_run_list, .flags = AR_A_LIST, .help = "List the runs of a function" },
-	{ "functions.get_run", "GET /functions/{name}/runs/{id}", READ, .in = run_in, .out = run_out,
-	  .run = function_run_get, .help = "Read a run: input, output, log lines, figures" },
+	{ "functions.get_run", "GET /functions/{name}/runs/{id}", READ, .in = run_in,
+	  .out = run_out, .run = function_run_get,
+	  .help = "Read a run: input, output, log lines, figures" },
 	/* The function's own `allow` is asked inside; the code's effects are outside of this unit. */
 	{ "functions.execute", "POST /functions/{function}/execute", AR_ALLOW_ANYONE,
 	  .in = execute_in, .out = any_out, .run = function_execute, .flags = AR_A_OUTSIDE,
-	  .deadline_ms = 900000, .alias = "function.execute", .help = "Run a function with an input" },
+	  .deadline_ms = 900000, .alias = "function.execute",
+	  .help = "Run a function with an input" },
 	{ "functions.call", "ANY /fn/{name}/{path...}", AR_ALLOW_ANYONE, .in = name_in,
 	  .run = function_http, .flags = AR_A_RAW_IN | AR_A_RAW_OUT | AR_A_REST_ONLY | AR_A_OUTSIDE,
 	  .deadline_ms = 900000, .help = "Call a function over HTTP" },
@@ -170,6 +184,7 @@ const struct ar_module function_module = {
 	.migrations = function_migrations,
 	.errors = errors,
 	.start = start,
+	.attach = function_runs_start,
 	.detach = function_runs_flush,
 	.demo = function_demo,
 };

@@ -1,35 +1,48 @@
 /*
  * run.c - the list of runs: kept in memory for a moment, written in one commit with its neighbours.
  *
- * One durable commit for each call of a function would cost more than the call. The list is a log:
- * a crash can lose its last fifth of a second. It is bounded in memory (what would not fit is
- * counted in a log line) and in the store (the last 1,000 of each function).
+ * One durable commit for each call of a function would cost more than the call. The list is a log: a
+ * crash can lose its last moment (a fifth of a second, up to one second of a busy tenant). It keeps
+ * the last 1,000 runs of each function, so of a function that is called more often than that between
+ * two writes only the last 1,000 are written at all. What is secret is masked before it gets here.
  */
 #include "function/function_int.h"
 
-#define FLUSH_MS    200
-#define PENDING_MAX 4096
-#define TEXT_MAX    (64 * 1024) /* of an input or output that is kept; longer ones are cut */
-#define KEPT        1000
+#define FLUSH_MS      200         /* after the first entry */
+#define AGAIN_MS      1000        /* after the last write */
+#define KEPT          1000        /* runs of one function */
+#define FUNCTIONS_MAX 64          /* of one tenant in a batch; more are counted, not listed */
+#define BYTES_MAX     (8u << 20)  /* of a batch */
+#define TEXT_MAX      (64 * 1024) /* of an input or output that is kept; a longer one is cut */
+#define COLUMNS       14
 
 struct entry {
 	struct entry *next;
 	struct ar_pool *pool;
-	struct ar_json args[14];
-	struct ar_str function;
+	struct ar_json args[COLUMNS];
+	size_t bytes;
+};
+
+struct log {                    /* of one function */
+	struct ar_str function; /* heap */
+	struct entry *first, **last;
+	size_t count;
 };
 
 struct batch { /* one tenant's, on one loop */
 	struct batch *next;
 	struct ar_str tenant; /* heap */
-	struct entry *first, **last;
-	size_t count, dropped;
-	bool scheduled;
+	struct log logs[FUNCTIONS_MAX];
+	size_t nlogs, bytes, dropped;
 };
 
 static _Thread_local struct batch *batches;
-static _Thread_local unsigned flushing;
-static _Thread_local struct ar_cond flushed;
+static _Thread_local bool stopping;
+static _Thread_local struct ar_cond stop, gone; /* the loop ends; a batch did */
+
+/* ---- batches ---- */
+
+AR_YIELDS static void batch_fiber(void *arg);
 
 static struct batch *batch_of(struct ar_str tenant)
 {
@@ -39,10 +52,10 @@ static struct batch *batch_of(struct ar_str tenant)
 		if (ar_str_eq(batch->tenant, tenant))
 			return batch;
 	batch = ar_heap_new(struct batch);
-	batch->tenant = ar_str(ar_heap_strz(tenant));
-	batch->last = &batch->first;
+	batch->tenant = ar_str_n(ar_heap_strz(tenant), tenant.n);
 	batch->next = batches;
 	batches = batch;
+	ar_go("function runs", batch_fiber, batch, AR_NO_DEADLINE);
 	return batch;
 }
 
@@ -57,6 +70,46 @@ static void batch_remove(struct batch *batch)
 	ar_heap_free(batch);
 }
 
+/* NULL: too many functions at once. */
+static struct log *log_of(struct batch *batch, struct ar_str function)
+{
+	struct log *log;
+
+	for (size_t i = 0; i < batch->nlogs; i++)
+		if (ar_str_eq(batch->logs[i].function, function))
+			return &batch->logs[i];
+	if (batch->nlogs == FUNCTIONS_MAX)
+		return NULL;
+	log = &batch->logs[batch->nlogs++];
+	*log = (struct log){ .function = ar_str_n(ar_heap_strz(function), function.n) };
+	log->last = &log->first;
+	return log;
+}
+
+static void oldest_drop(struct batch *batch, struct log *log)
+{
+	struct entry *oldest = log->first;
+
+	log->first = oldest->next;
+	if (log->first == NULL)
+		log->last = &log->first;
+	log->count--;
+	batch->bytes -= oldest->bytes;
+	ar_pool_free(oldest->pool);
+}
+
+static void logs_free(struct batch *batch)
+{
+	for (size_t i = 0; i < batch->nlogs; i++) {
+		while (batch->logs[i].first != NULL)
+			oldest_drop(batch, &batch->logs[i]);
+		ar_heap_free((char *)batch->logs[i].function.p);
+	}
+	batch->nlogs = 0;
+}
+
+/* ---- entries ---- */
+
 static struct ar_json text_of(struct ar_pool *pool, const struct ar_json *value)
 {
 	struct ar_str text;
@@ -69,34 +122,37 @@ static struct ar_json text_of(struct ar_pool *pool, const struct ar_json *value)
 	return AR_J_STR(text);
 }
 
-static struct ar_json logs_of(struct ar_pool *pool, const struct ar_sandbox_result *result)
+static struct ar_json logs_of(struct ar_pool *pool, const struct ar_sandbox_result *result,
+			      const struct ar_json *secrets)
 {
 	static const char *const levels[] = { "error", "warn", "info", "debug" };
-	struct ar_buf *buf = ar_buf_new(pool, (size_t)1 << 20);
-	struct ar_jw w;
+	struct ar_json *list, *line, text;
 
-	ar_jw_init(&w, buf);
-	ar_jw_array(&w);
+	if (result->nlogs == 0)
+		return AR_J_Z("[]");
+	list = ar_json_new(pool, AR_ARRAY);
 	for (size_t i = 0; i < result->nlogs; i++) {
-		ar_jw_object(&w);
-		ar_jw_keyz(&w, "level");
-		ar_jw_strz(&w, levels[result->logs[i].level]);
-		ar_jw_keyz(&w, "text");
-		ar_jw_str(&w, result->logs[i].text);
-		ar_jw_object_end(&w);
+		line = ar_json_new(pool, AR_OBJECT);
+		text = AR_J_STR(result->logs[i].text);
+		ar_json_set(line, AR_STR("level"),
+			    ar_json_str(pool, ar_str(levels[result->logs[i].level])));
+		ar_json_set(line, AR_STR("text"),
+			    ar_json_copy(pool, ar_mask(pool, &text, NULL, secrets)));
+		ar_json_add(list, line);
 	}
-	ar_jw_array_end(&w);
-	return buf->over ? AR_J_Z("[]") : AR_J_STR(ar_buf_view(buf));
+	return AR_J_STR(ar_json_print(pool, list));
 }
 
-static struct ar_json error_of(struct ar_pool *pool, const struct function_run_record *r)
+static struct ar_json error_of(struct ar_pool *pool, const struct function_run_record *r,
+			       const struct ar_json *secrets)
 {
 	struct ar_json *error;
 
 	if (r->error == NULL)
 		return AR_J_NULL;
-	error = r->result->error != NULL ? ar_json_copy(pool, r->result->error)
-					 : ar_json_new(pool, AR_OBJECT);
+	error = r->result->error != NULL
+			? ar_json_copy(pool, ar_mask(pool, r->result->error, NULL, secrets))
+			: ar_json_new(pool, AR_OBJECT);
 	ar_json_set(error, AR_STR("code"), ar_json_str(pool, ar_str(r->error)));
 	return text_of(pool, error);
 }
@@ -104,19 +160,26 @@ static struct ar_json error_of(struct ar_pool *pool, const struct function_run_r
 static struct entry *entry_new(const struct function_run_record *r)
 {
 	static const struct ar_json nothing = { .type = AR_NULL };
+	const struct ar_json *input = r->input != NULL ? r->input : &nothing;
+	const struct ar_sandbox_result *result = r->result;
 	struct ar_pool *pool = ar_pool_new();
 	struct entry *entry = ar_new(pool, struct entry);
-	const struct ar_sandbox_result *result = r->result;
-	struct ar_json args[] = {
+	struct ar_json *secrets = ar_json_new(pool, AR_ARRAY), *output = result->output;
+
+	ar_mask_gather(pool, input, NULL, secrets);
+	input = ar_mask(pool, input, NULL, secrets);
+	if (output != NULL)
+		output = ar_mask(pool, output, NULL, secrets);
+	struct ar_json args[COLUMNS] = {
 		AR_J_STR(ar_str_dup(pool, r->id)),
 		AR_J_STR(ar_str_dup(pool, r->function)),
 		AR_J_STR(ar_str_dup(pool, r->version)),
 		AR_J_Z(r->cause),
 		AR_J_Z(r->error == NULL ? "ok" : "failed"),
-		text_of(pool, r->input != NULL ? r->input : &nothing),
-		text_of(pool, result->output),
-		error_of(pool, r),
-		logs_of(pool, result),
+		text_of(pool, input),
+		text_of(pool, output),
+		error_of(pool, r, secrets),
+		logs_of(pool, result, secrets),
 		AR_J_INT(result->wall_us),
 		AR_J_INT(result->cpu_us),
 		AR_J_INT((int64_t)result->memory_peak),
@@ -126,175 +189,116 @@ static struct entry *entry_new(const struct function_run_record *r)
 
 	memcpy(entry->args, args, sizeof(args));
 	entry->pool = pool;
-	entry->function = args[1].s;
+	entry->bytes = ar_pool_size(pool);
 	return entry;
-}
-
-AR_YIELDS static int entries_write(struct ar_tenant *tenant, struct ar_pool *pool,
-				   struct entry *first)
-{
-	struct ar_scope scope;
-
-	ar_scope_init(&scope, tenant->db, pool);
-	for (struct entry *e = first; e != NULL; e = e->next) {
-		if (ar_exec(&scope,
-			    "INSERT INTO function_runs (id, function, version, cause, status, input, "
-			    "output, error, logs, duration_us, cpu_us, memory, trace_id, created) "
-			    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			    e->args, AR_COUNT(e->args), NULL) != 0) {
-			ar_rollback(&scope);
-			return -1;
-		}
-	}
-	/* Ids grow with time. Only the function written last is looked at: each has its turn. */
-	for (struct entry *e = first; e != NULL; e = e->next)
-		if (e->next == NULL &&
-		    ar_exec(&scope,
-			    "DELETE FROM function_runs WHERE function = ? AND id < (SELECT id FROM "
-			    "function_runs WHERE function = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-			    AR_ARGS(AR_J_STR(e->function), AR_J_STR(e->function), AR_J_INT(KEPT)),
-			    NULL) != 0) {
-			ar_rollback(&scope);
-			return -1;
-		}
-	return ar_commit(&scope);
-}
-
-AR_YIELDS static void batch_write(struct batch *batch)
-{
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
-	struct entry *first = batch->first, *next;
-	struct ar_tenant *tenant;
-
-	if (batch->dropped > 0)
-		ar_warn("function", "runs not recorded: too many at once", "count",
-			ar_printf(pool, "%zu", batch->dropped));
-	batch->first = NULL;
-	batch->last = &batch->first;
-	batch->count = batch->dropped = 0;
-	if (first == NULL)
-		return;
-	if (ar_tenant_acquire(batch->tenant, &tenant) == 0) {
-		if (entries_write(tenant, pool, first) != 0)
-			ar_log_err(AR_WARN, "function", "runs not recorded");
-		ar_tenant_release(tenant);
-	}
-	ar_err_clear(); /* a tenant that was deleted meanwhile has no runs */
-	for (struct entry *e = first; e != NULL; e = next) {
-		next = e->next;
-		ar_pool_free(e->pool);
-	}
-}
-
-AR_YIELDS static void batch_fiber(void *arg)
-{
-	struct batch *batch = arg;
-
-	while (batch->first != NULL) {
-		if (ar_sleep(FLUSH_MS) != 0)
-			ar_err_clear(); /* the loop ends: write what there is */
-		ar_shield(true);
-		batch_write(batch);
-		ar_shield(false);
-	}
-	batch_remove(batch);
-	flushing--;
-	ar_cond_broadcast(&flushed);
 }
 
 void function_run_record(struct ar_tenant *tenant, const struct function_run_record *record)
 {
 	struct batch *batch = batch_of(tenant->name);
+	struct log *log = log_of(batch, record->function);
 	struct entry *entry;
 
-	if (batch->count >= PENDING_MAX) {
+	if (log == NULL) {
 		batch->dropped++;
 		return;
 	}
 	entry = entry_new(record);
-	*batch->last = entry;
-	batch->last = &entry->next;
-	batch->count++;
-	if (!batch->scheduled) {
-		batch->scheduled = true;
-		flushing++;
-		ar_go("function runs", batch_fiber, batch, AR_NO_DEADLINE);
+	*log->last = entry;
+	log->last = &entry->next;
+	log->count++;
+	batch->bytes += entry->bytes;
+	while (log->count > 1 && (log->count > KEPT || batch->bytes > BYTES_MAX))
+		oldest_drop(batch, log);
+}
+
+/* ---- writing ---- */
+
+AR_YIELDS static int log_write(struct ar_scope *scope, const struct log *log)
+{
+	for (const struct entry *e = log->first; e != NULL; e = e->next)
+		if (ar_exec(scope,
+			    "INSERT INTO function_runs (id, function, version, cause, status, "
+			    "input, output, error, logs, duration_us, cpu_us, memory, trace_id, "
+			    "created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			    e->args, COLUMNS, NULL) != 0)
+			return -1;
+	/* Ids grow with time. */
+	return ar_exec(scope,
+		       "DELETE FROM function_runs WHERE function = ? AND id <= (SELECT id FROM "
+		       "function_runs WHERE function = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+		       AR_ARGS(AR_J_STR(log->function), AR_J_STR(log->function), AR_J_INT(KEPT)),
+		       NULL);
+}
+
+AR_YIELDS static int logs_write(struct ar_tenant *tenant, struct ar_pool *pool,
+				const struct batch *batch)
+{
+	struct ar_scope scope;
+
+	ar_scope_init(&scope, tenant->db, pool);
+	for (size_t i = 0; i < batch->nlogs; i++) {
+		if (log_write(&scope, &batch->logs[i]) != 0) {
+			ar_rollback(&scope);
+			return -1;
+		}
 	}
+	return ar_commit(&scope);
+}
+
+/* What comes while this writes is gathered for the next time. */
+AR_YIELDS static void batch_write(struct batch *batch)
+{
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+	struct batch *now = ar_new(pool, struct batch);
+	struct ar_tenant *tenant;
+
+	if (batch->dropped > 0)
+		ar_warn("function", "runs not listed: too many functions at once", "count",
+			ar_printf(pool, "%zu", batch->dropped));
+	*now = *batch;
+	for (size_t i = 0; i < now->nlogs; i++) /* the lists' ends pointed into the batch */
+		now->logs[i].last = NULL;
+	batch->nlogs = batch->bytes = batch->dropped = 0;
+	if (ar_tenant_acquire(now->tenant, &tenant) == 0) {
+		if (logs_write(tenant, pool, now) != 0)
+			ar_log_err(AR_WARN, "function", "runs not listed");
+		ar_tenant_release(tenant);
+	}
+	ar_err_clear(); /* a tenant that was deleted meanwhile has no runs */
+	logs_free(now);
+}
+
+AR_YIELDS static void batch_fiber(void *arg)
+{
+	struct batch *batch = arg;
+	int64_t pause = FLUSH_MS;
+
+	ar_shield(true); /* when the loop ends, what there is gets written */
+	do {
+		if (!stopping)
+			ar_cond_wait_for(&stop, pause);
+		ar_err_clear();
+		batch_write(batch);
+		pause = AGAIN_MS - FLUSH_MS;
+	} while (batch->nlogs > 0 || batch->dropped > 0);
+	batch_remove(batch);
+	ar_shield(false);
+	ar_cond_broadcast(&gone);
+}
+
+AR_YIELDS int function_runs_start(void)
+{
+	stopping = false;
+	return 0;
 }
 
 AR_YIELDS void function_runs_flush(void)
 {
-	while (flushing > 0)
-		if (ar_cond_wait_for(&flushed, 10 * FLUSH_MS) != 0)
-			break;
-	ar_err_clear();
-}
-
-/* ---- looking in ---- */
-
-AR_YIELDS int function_run_list(struct ar_call *call)
-{
-	static const struct ar_list_column columns[] = {
-		{ .name = "id" },
-		{ .name = "function" },
-		{ .name = "version" },
-		{ .name = "cause" },
-		{ .name = "status" },
-		{ .name = "durationUs", .sql = "duration_us", .type = AR_LIST_INT },
-		{ .name = "cpuUs", .sql = "cpu_us", .type = AR_LIST_INT },
-		{ .name = "memory", .type = AR_LIST_INT },
-		{ .name = "input", .type = AR_LIST_JSON },
-		{ .name = "output", .type = AR_LIST_JSON },
-		{ .name = "error", .type = AR_LIST_JSON },
-		{ .name = "logs", .type = AR_LIST_JSON },
-		{ .name = "traceId", .sql = "trace_id" },
-		{ .name = "created", .type = AR_LIST_TIME },
-		{ 0 },
-	};
-	static const struct ar_list_table table = { "function_runs", columns, "-id" };
-
-	return ar_list_table(call, &table, "function = ?",
-			     AR_ARGS(AR_J_STR(ar_in_str(call, "name"))));
-}
-
-static void run_write(struct ar_jw *w, struct ar_rows *rows)
-{
-	static const char *const texts[] = { "id",     "function", "version",
-					     "cause",  "status",   "traceId" };
-	static const char *const values[] = { "input", "output", "error", "logs" };
-	static const char *const numbers[] = { "durationUs", "cpuUs", "memory" };
-	size_t at = 0;
-
-	ar_jw_object(w);
-	for (size_t i = 0; i < AR_COUNT(texts); i++) {
-		ar_jw_keyz(w, texts[i]);
-		ar_jw_str(w, ar_col_str(rows, at++));
-	}
-	for (size_t i = 0; i < AR_COUNT(values); i++, at++) {
-		ar_jw_keyz(w, values[i]);
-		ar_jw_raw(w, ar_col_null(rows, at) ? AR_STR("null") : ar_col_str(rows, at));
-	}
-	for (size_t i = 0; i < AR_COUNT(numbers); i++) {
-		ar_jw_keyz(w, numbers[i]);
-		ar_jw_int(w, ar_col_int(rows, at++));
-	}
-	ar_jw_keyz(w, "created");
-	ar_jw_time(w, ar_col_int(rows, at));
-	ar_jw_object_end(w);
-}
-
-AR_YIELDS int function_run_get(struct ar_call *call)
-{
-	struct ar_rows rows;
-
-	if (ar_query(&call->scope, &rows,
-		     "SELECT id, function, version, cause, status, trace_id, input, output, error, "
-		     "logs, duration_us, cpu_us, memory, created FROM function_runs "
-		     "WHERE function = ? AND id = ?",
-		     AR_ARGS(AR_J_STR(ar_in_str(call, "name")), AR_J_STR(ar_in_str(call, "id")))) != 0)
-		return -1;
-	if (!ar_rows_next(&rows))
-		return ar_fail(AR_E_NOT_FOUND, "what", "run");
-	run_write(ar_reply_json(call, 0), &rows);
-	return 0;
+	stopping = true;
+	ar_shield(true);
+	ar_cond_broadcast(&stop);
+	while (batches != NULL)
+		ar_cond_wait(&gone);
+	ar_shield(false);
 }
