@@ -18,9 +18,9 @@ static int may_grant(struct ar_call *call, const struct ar_json *permissions)
 }
 
 struct current {
-	bool exists, same_source;
+	bool exists, same_source, library;
 	int64_t number;
-	struct ar_str version;
+	struct ar_str version, permissions; /* JSON text */
 };
 
 AR_YIELDS static int current_read(struct ar_call *call, struct ar_str name, struct ar_str sha256,
@@ -29,7 +29,8 @@ AR_YIELDS static int current_read(struct ar_call *call, struct ar_str name, stru
 	struct ar_rows rows;
 
 	if (ar_query_lock(&call->scope, &rows,
-			  "SELECT f.version, f.number, v.sha256 FROM function_functions f "
+			  "SELECT f.version, f.number, v.sha256, f.permissions, f.library "
+			  "FROM function_functions f "
 			  "JOIN function_versions v ON v.id = f.version WHERE f.name = ?",
 			  AR_ARGS(AR_J_STR(name))) != 0)
 		return -1;
@@ -39,6 +40,40 @@ AR_YIELDS static int current_read(struct ar_call *call, struct ar_str name, stru
 	ret->version = ar_col_str(&rows, 0);
 	ret->number = ar_col_int(&rows, 1);
 	ret->same_source = ar_str_eq(ar_col_str(&rows, 2), sha256);
+	ret->permissions = ar_col_str(&rows, 3);
+	ret->library = ar_col_int(&rows, 4) != 0;
+	return 0;
+}
+
+static int may_grant_text(struct ar_call *call, struct ar_str text)
+{
+	struct ar_json *permissions;
+
+	if (ar_json_parse(call->pool, text, &ar_json_limits_default, &permissions) != 0)
+		return ar_fail_over(AR_E_INTERNAL);
+	return may_grant(call, permissions);
+}
+
+/*
+ * A new source, another `allow` or an event would act with rights that somebody else gave: they must
+ * be the caller's too. A library acts with the rights of every function that may require it.
+ */
+AR_YIELDS static int may_change(struct ar_call *call, const struct current *current)
+{
+	struct ar_rows rows;
+
+	if (ar_in(call, "permissions") == NULL && current->exists &&
+	    may_grant_text(call, current->permissions) != 0)
+		return -1;
+	if (!current->library && !ar_in_bool(call, "library", false))
+		return 0;
+	if (ar_query(&call->scope, &rows,
+		     "SELECT DISTINCT permissions FROM function_functions WHERE library = 0",
+		     AR_NO_ARGS) != 0)
+		return -1;
+	while (ar_rows_next(&rows))
+		if (may_grant_text(call, ar_col_str(&rows, 0)) != 0)
+			return -1;
 	return 0;
 }
 
@@ -164,7 +199,8 @@ AR_YIELDS int function_put(struct ar_call *call)
 
 	if (may_grant(call, ar_in(call, "permissions")) != 0 ||
 	    ar_sandbox_check(call->tenant->name, name, source) != 0 ||
-	    current_read(call, name, sha256, &current) != 0 || library_room(call, name) != 0)
+	    current_read(call, name, sha256, &current) != 0 || may_change(call, &current) != 0 ||
+	    library_room(call, name) != 0)
 		return -1;
 	created = !current.exists;
 	if (!current.same_source) {

@@ -166,6 +166,21 @@ static inline void wire_problem(struct ar_call *call, struct answer *a)
 	assert_ok(ar_json_parse(call->pool, a->text, &ar_json_limits_default, &a->json));
 }
 
+static inline struct ar_str wire_method(const char *line)
+{
+	struct ar_str rest = ar_str(line);
+
+	return ar_str_cut(&rest, ' ');
+}
+
+static inline struct ar_str wire_query(const char *line)
+{
+	struct ar_str rest = ar_str(line);
+
+	ar_str_cut(&rest, '?');
+	return rest;
+}
+
 static inline struct answer wire_with(struct wire_tenant *t, const char *line, const char *text,
 				      const struct wire_extra *extra)
 {
@@ -175,6 +190,8 @@ static inline struct answer wire_with(struct wire_tenant *t, const char *line, c
 	struct answer a = { .call = call };
 
 	*http = (struct ar_http){ .pool = pool,
+				  .method = wire_method(line),
+				  .query = wire_query(line),
 				  .headers = extra->headers,
 				  .nheaders = extra->nheaders,
 				  .peer = AR_STR("192.0.2.1") };
