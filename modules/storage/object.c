@@ -138,8 +138,8 @@ AR_YIELDS static int counts_add(struct ar_call *call, const struct storage_bucke
 	if (ar_exec(&call->scope,
 		    "UPDATE storage_buckets SET objects = objects + ?, bytes = bytes + ? WHERE "
 		    "name = ? "
-		    "AND (? <= 0 OR max_objects = 0 OR objects + ? <= max_objects) "
-		    "AND (? <= 0 OR max_bytes = 0 OR bytes + ? <= max_bytes)",
+		    "AND (max_objects = 0 OR objects + ? <= max_objects OR objects + ? <= objects) "
+		    "AND (max_bytes = 0 OR bytes + ? <= max_bytes OR bytes + ? <= bytes)",
 		    AR_ARGS(AR_J_INT(objects), AR_J_INT(bytes), AR_J_STR(bucket->name),
 			    AR_J_INT(objects), AR_J_INT(objects), AR_J_INT(bytes), AR_J_INT(bytes)),
 		    &changed) != 0)
