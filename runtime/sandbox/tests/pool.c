@@ -107,11 +107,11 @@ static void grow_main(void *arg)
 	struct rig_call c[3];
 
 	for (size_t i = 0; i < AR_COUNT(c); i++) {
-		prepare(&c[i], "growing", "for i = 1, 3e7 do end return true");
+		prepare(&c[i], "growing", "for i = 1, 1e8 do end return true");
 		c[i].run.limits.cpu_soft_ms = 20000;
 		c[i].run.limits.cpu_hard_ms = 20000;
 		rig_begin(&c[i]);
-		ar_sleep(5); /* longer than a piece of work may run before others go elsewhere */
+		ar_sleep(40); /* longer than a piece of work may run before others go elsewhere */
 	}
 	rig_wait_here();
 	for (size_t i = 0; i < AR_COUNT(c); i++) {
