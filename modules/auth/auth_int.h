@@ -31,6 +31,18 @@ const char *auth_password_rule(const struct ar_field *field, const struct ar_jso
 	.min = 8, .max = AUTH_PASSWORD_BYTES, .check = auth_password_rule, .secret = true,         \
 	.help = "8 characters at least, 72 bytes at most"
 
+/* ---- memory.c ---- */
+
+struct auth_memory;
+struct auth_memory *auth_memory_new(void);
+void auth_memory_free(void *memory);
+void *auth_memory_get(const struct auth_memory *memory, struct ar_str key); /* or NULL */
+/* Where the next value is made; may forget all that there is. Set it before anything waits. */
+struct ar_pool *auth_memory_room(struct auth_memory *memory);
+void auth_memory_set(struct auth_memory *memory, struct ar_str key, void *value);
+/* What is remembered now stays until the pool ends. */
+void auth_memory_hold(struct auth_memory *memory, struct ar_pool *pool);
+
 /* ---- throttle.c: any thread ---- */
 
 /* Counts an attempt at a password of this account as failed: AR_E_TOO_MANY. */
@@ -45,17 +57,15 @@ struct auth_signing_key {
 	struct jws_key *verifier;
 	struct auth_signing_key *next; /* older */
 };
-/* What is remembered about a tenant's callers; replaced as a whole when anything of it changes. */
-struct auth_state {
+/* Replaced as a whole when a signing key is made, which is not often: what a signature said holds. */
+struct auth_signing {
 	struct ar_pool *pool;
 	struct auth_signing_key *keys; /* the first one signs */
-	struct auth_callers *callers;  /* who.c's */
+	struct auth_memory *verified;  /* by token: struct auth_claims */
 };
-extern struct ar_tenant_slot auth_slot;
+extern struct ar_tenant_slot auth_signing_slot;
 /* Held until the call's pool ends. */
-AR_YIELDS int auth_state_get(struct ar_call *call, struct auth_state **ret);
-/* Users, roles, sessions, keys or signing keys change with the call's unit of work. */
-int auth_changes(struct ar_call *call);
+AR_YIELDS int auth_signing_get(struct ar_call *call, struct auth_signing **ret);
 AR_YIELDS int auth_signing_key_make(struct ar_call *call);
 AR_YIELDS int auth_jwks(struct ar_call *call);
 AR_YIELDS int auth_openid_configuration(struct ar_call *call);
@@ -67,18 +77,20 @@ struct auth_claims {
 	int64_t expires_s;
 };
 /* Does not wait: state was fetched before the unit of work began. */
-int auth_token_make(struct ar_call *call, const struct auth_state *state, struct ar_str user_id,
+int auth_token_make(struct ar_call *call, const struct auth_signing *signing, struct ar_str user_id,
 		    struct ar_str session_id, struct ar_str *ret);
 /* Signature, algorithm, key, exp, nbf, iat, iss, aud. AR_E_UNAUTHORIZED. Does not wait. */
-int auth_token_check(struct ar_pool *pool, const struct auth_state *state, struct ar_str tenant,
+int auth_token_check(struct ar_pool *pool, const struct auth_signing *signing, struct ar_str tenant,
 		     struct ar_str token, struct auth_claims *ret);
 
 /* ---- who.c ---- */
 
 AR_YIELDS int auth_authenticate(struct ar_call *call, struct ar_str bearer,
 				const struct ar_who **ret);
-struct auth_callers *auth_callers_new(void);
-void auth_callers_free(struct auth_callers *callers);
+/* By bearer, who calls; replaced as a whole when any user, role, session or key changes. */
+extern struct ar_tenant_slot auth_slot;
+/* Users, roles, sessions or keys change with the call's unit of work. */
+int auth_changes(struct ar_call *call);
 /* The names in the first column of a query over one id. */
 AR_YIELDS int auth_names(struct ar_scope *scope, const char *sql, struct ar_str id,
 			 struct ar_json **ret);

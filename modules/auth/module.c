@@ -313,6 +313,7 @@ AR_YIELDS static int tenant_created(struct ar_call *call, struct ar_json *reply)
 static int start(void)
 {
 	ar_tenant_slot_register(&auth_slot);
+	ar_tenant_slot_register(&auth_signing_slot);
 	ar_action_set_authenticate(auth_authenticate);
 	return 0;
 }

@@ -81,13 +81,13 @@ AR_YIELDS static int tokens_reply(struct ar_call *call, const struct fresh *fres
 	return 0;
 }
 
-AR_YIELDS static int signed_in(struct ar_call *call, const struct auth_state *state,
+AR_YIELDS static int signed_in(struct ar_call *call, const struct auth_signing *signing,
 			       struct ar_str user_id, int status)
 {
 	struct fresh fresh = { 0 };
 
 	if (session_open(call, user_id, &fresh) != 0 ||
-	    auth_token_make(call, state, user_id, fresh.session_id, &fresh.access) != 0)
+	    auth_token_make(call, signing, user_id, fresh.session_id, &fresh.access) != 0)
 		return -1;
 	return tokens_reply(call, &fresh, status);
 }
@@ -99,11 +99,11 @@ AR_YIELDS int auth_signup(struct ar_call *call)
 		.name = ar_in_str(call, "name"),
 		.locale = ar_in_str(call, "locale"),
 	};
-	struct auth_state *state;
+	struct auth_signing *signing;
 	struct ar_json *open;
 	struct ar_str id;
 
-	if (auth_state_get(call, &state) != 0 ||
+	if (auth_signing_get(call, &signing) != 0 ||
 	    ar_setting_get(call->tenant, call->pool, "auth.signup", &open) != 0)
 		return -1;
 	if (open != NULL && open->type == AR_BOOL && !open->b)
@@ -111,7 +111,7 @@ AR_YIELDS int auth_signup(struct ar_call *call)
 	if (auth_password_hash(call->pool, ar_in_str(call, "password"), &user.password_hash) != 0 ||
 	    auth_user_insert(call, &user, &id) != 0)
 		return -1;
-	return signed_in(call, state, id, 201);
+	return signed_in(call, signing, id, 201);
 }
 
 /* While the hash was made, the user may have been disabled or given another password, which ended the
@@ -131,10 +131,10 @@ AR_YIELDS int auth_login(struct ar_call *call)
 {
 	struct ar_str email = ar_str_lower(call->pool, ar_in_str(call, "email"));
 	struct ar_str id = AR_STR_NONE, hash = AR_STR_NONE;
-	struct auth_state *state;
+	struct auth_signing *signing;
 	struct ar_rows rows;
 
-	if (auth_throttle_enter(call, email) != 0 || auth_state_get(call, &state) != 0)
+	if (auth_throttle_enter(call, email) != 0 || auth_signing_get(call, &signing) != 0)
 		return -1;
 	if (ar_query(&call->scope, &rows,
 		     "SELECT id, password FROM auth_users WHERE email = ? AND disabled = 0",
@@ -149,7 +149,7 @@ AR_YIELDS int auth_login(struct ar_call *call)
 	auth_throttle_good(call, email);
 	if (still_good(call, id, hash) != 0)
 		return -1;
-	return signed_in(call, state, id, 0);
+	return signed_in(call, signing, id, 0);
 }
 
 AR_YIELDS static int session_revoke(struct ar_call *call, struct ar_str session_id)
@@ -193,10 +193,10 @@ AR_YIELDS int auth_refresh(struct ar_call *call)
 	struct ar_str hash = ar_sha256_hex(call->pool, ar_in_str(call, "refreshToken"));
 	int64_t now = ar_now_ms();
 	struct fresh fresh = { 0 };
-	struct auth_state *state;
+	struct auth_signing *signing;
 	struct ar_rows rows;
 
-	if (auth_state_get(call, &state) != 0)
+	if (auth_signing_get(call, &signing) != 0)
 		return -1;
 	if (ar_query_lock(&call->scope, &rows,
 			  "SELECT t.session_id, s.user_id, t.used FROM auth_refresh_tokens t "
@@ -218,7 +218,7 @@ AR_YIELDS int auth_refresh(struct ar_call *call)
 			    AR_J_STR(fresh.session_id)),
 		    NULL) != 0 ||
 	    refresh_purge(call, fresh.session_id, now) != 0 || refresh_insert(call, &fresh) != 0 ||
-	    auth_token_make(call, state, fresh.user_id, fresh.session_id, &fresh.access) != 0)
+	    auth_token_make(call, signing, fresh.user_id, fresh.session_id, &fresh.access) != 0)
 		return -1;
 	return tokens_reply(call, &fresh, 0);
 }

@@ -1,5 +1,5 @@
 /*
- * signing.c - a tenant's ES256 keys: made with the tenant, published as JWKS, held in the auth slot.
+ * signing.c - a tenant's ES256 keys: made with the tenant, published as JWKS, held in a slot.
  *
  * The newest key signs; older ones still verify what they signed.
  */
@@ -19,22 +19,22 @@ static int key_read(struct ar_pool *pool, const struct ar_rows *rows, struct aut
 	return 0;
 }
 
-static void state_unload(void *value)
+static void signing_unload(void *value)
 {
-	struct auth_state *state = value;
+	struct auth_signing *signing = value;
 
-	for (struct auth_signing_key *key = state->keys; key != NULL; key = key->next)
+	for (struct auth_signing_key *key = signing->keys; key != NULL; key = key->next)
 		jws_key_free(key->verifier);
-	auth_callers_free(state->callers);
-	ar_pool_free(state->pool);
+	auth_memory_free(signing->verified);
+	ar_pool_free(signing->pool);
 }
 
-AR_YIELDS static int state_load(struct ar_tenant *tenant, void **ret)
+AR_YIELDS static int signing_load(struct ar_tenant *tenant, void **ret)
 {
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	struct ar_scope scope;
 	struct ar_rows rows;
-	struct auth_state *state;
+	struct auth_signing *signing;
 	struct auth_signing_key **last;
 
 	ar_scope_init(&scope, tenant->db, pool);
@@ -44,52 +44,49 @@ AR_YIELDS static int state_load(struct ar_tenant *tenant, void **ret)
 		     AR_NO_ARGS) != 0)
 		return -1;
 	struct ar_pool *own = ar_pool_new();
-	state = ar_new(own, struct auth_state);
-	state->pool = own;
-	state->callers = auth_callers_new();
-	last = &state->keys;
+	signing = ar_new(own, struct auth_signing);
+	signing->pool = own;
+	signing->verified = auth_memory_new();
+	last = &signing->keys;
 	while (ar_rows_next(&rows)) {
 		if (key_read(own, &rows, last) != 0) {
-			state_unload(state);
+			signing_unload(signing);
 			return ar_fail_over(AR_E_INTERNAL);
 		}
 		last = &(*last)->next;
 	}
-	*ret = state;
+	*ret = signing;
 	return 0;
 }
 
-struct ar_tenant_slot auth_slot = { .name = "auth", .load = state_load, .unload = state_unload };
+struct ar_tenant_slot auth_signing_slot = { .name = "auth keys",
+					    .load = signing_load,
+					    .unload = signing_unload };
 
 struct held {
 	struct ar_tenant *tenant;
-	struct auth_state *state;
+	struct auth_signing *signing;
 };
 
-static void state_drop(void *arg)
+static void signing_drop(void *arg)
 {
 	struct held *held = arg;
 
-	ar_tenant_drop(held->tenant, &auth_slot, held->state);
+	ar_tenant_drop(held->tenant, &auth_signing_slot, held->signing);
 }
 
-AR_YIELDS int auth_state_get(struct ar_call *call, struct auth_state **ret)
+AR_YIELDS int auth_signing_get(struct ar_call *call, struct auth_signing **ret)
 {
 	struct held *held = ar_new(call->pool, struct held);
 	void *value;
 
-	if (ar_tenant_get(call->tenant, &auth_slot, &value) != 0)
+	if (ar_tenant_get(call->tenant, &auth_signing_slot, &value) != 0)
 		return -1;
 	held->tenant = call->tenant;
-	held->state = value;
-	ar_defer(call->pool, state_drop, held);
+	held->signing = value;
+	ar_defer(call->pool, signing_drop, held);
 	*ret = value;
 	return 0;
-}
-
-int auth_changes(struct ar_call *call)
-{
-	return ar_tenant_changes(call->tenant, &auth_slot, &call->scope);
 }
 
 AR_YIELDS int auth_signing_key_make(struct ar_call *call)
@@ -131,16 +128,16 @@ static void jwk_write(struct ar_jw *w, const struct auth_signing_key *key)
 
 AR_YIELDS int auth_jwks(struct ar_call *call)
 {
-	struct auth_state *state;
+	struct auth_signing *signing;
 	struct ar_jw *w;
 
-	if (auth_state_get(call, &state) != 0)
+	if (auth_signing_get(call, &signing) != 0)
 		return -1;
 	w = ar_reply_json(call, 0);
 	ar_jw_object(w);
 	ar_jw_keyz(w, "keys");
 	ar_jw_array(w);
-	for (struct auth_signing_key *key = state->keys; key != NULL; key = key->next)
+	for (struct auth_signing_key *key = signing->keys; key != NULL; key = key->next)
 		jwk_write(w, key);
 	ar_jw_array_end(w);
 	ar_jw_object_end(w);

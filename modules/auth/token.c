@@ -46,15 +46,15 @@ static int sign(struct signing *s)
 	return s->token == NULL ? -1 : 0;
 }
 
-int auth_token_make(struct ar_call *call, const struct auth_state *state, struct ar_str user_id,
+int auth_token_make(struct ar_call *call, const struct auth_signing *signing, struct ar_str user_id,
 		    struct ar_str session_id, struct ar_str *ret)
 {
 	struct signing s;
 
-	if (state->keys == NULL)
+	if (signing->keys == NULL)
 		return ar_fail_why(AR_E_INTERNAL, "tenant has no signing key");
 	s = (struct signing){
-		.key = state->keys,
+		.key = signing->keys,
 		.issuer = issuer(call->pool, call->tenant->name).p,
 		.user_id = ar_strz(call->pool, user_id),
 		.session_id = ar_strz(call->pool, session_id),
@@ -69,9 +69,9 @@ int auth_token_make(struct ar_call *call, const struct auth_state *state, struct
 	return 0;
 }
 
-static const struct jws_key *key_by_id(const struct auth_state *state, struct ar_str kid)
+static const struct jws_key *key_by_id(const struct auth_signing *signing, struct ar_str kid)
 {
-	for (const struct auth_signing_key *key = state->keys; key != NULL; key = key->next)
+	for (const struct auth_signing_key *key = signing->keys; key != NULL; key = key->next)
 		if (ar_str_eq(key->kid, kid))
 			return key->verifier;
 	return NULL;
@@ -102,7 +102,7 @@ static const char *claims_refused(struct ar_pool *pool, const struct ar_json *cl
 	return NULL;
 }
 
-int auth_token_check(struct ar_pool *pool, const struct auth_state *state, struct ar_str tenant,
+int auth_token_check(struct ar_pool *pool, const struct auth_signing *signing, struct ar_str tenant,
 		     struct ar_str token, struct auth_claims *ret)
 {
 	static const struct ar_json_limits limits = { JWS_MAX, 8, 256 };
@@ -113,7 +113,7 @@ int auth_token_check(struct ar_pool *pool, const struct auth_state *state, struc
 
 	if (jws_read(pool, token, &jws) != 0)
 		return ar_fail_over(AR_E_UNAUTHORIZED);
-	key = key_by_id(state, ar_json_text(jws.header, "kid", AR_STR("")));
+	key = key_by_id(signing, ar_json_text(jws.header, "kid", AR_STR("")));
 	if (key == NULL)
 		return ar_fail_why(AR_E_UNAUTHORIZED, "token names no key of this tenant");
 	if (jws_verify(&jws, key) != 0)

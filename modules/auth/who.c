@@ -1,69 +1,60 @@
 /*
  * who.c - turns what stands behind "Bearer " into a caller: an access token or an API key.
  *
- * What was verified once is remembered in the tenant's auth state under the SHA-256 of the text, so
- * that the common request pays for a look-up and not for a signature. The state is replaced when any
- * user, role, session or key of the tenant changes: nothing remembered outlives a revocation. What
- * is refused is not remembered.
- *
- * Callers are kept in generations of one pool each; when one is full, the next begins empty, and the
- * old one goes with the last call that uses it.
+ * Who was found once is remembered in the tenant's auth slot under the SHA-256 of the text, so that
+ * the common request pays for a look-up alone. The slot is replaced when any user, role, session or
+ * key of the tenant changes: nothing remembered outlives a revocation. Signatures are remembered
+ * apart from that, with the keys that made them, so that after a change the store is asked again and
+ * the elliptic curve is not. What is refused is not remembered.
  */
 #include "auth/auth_int.h"
-
-#include <stdlib.h>
-
-#define CALLERS_MAX 8192              /* of a generation */
-#define BYTES_MAX   ((size_t)8 << 20) /* of a generation, about */
 
 struct caller {
 	struct ar_who who;
 	int64_t expires_ms; /* wall clock; INT64_MAX: never */
 };
 
-struct generation {
-	struct ar_pool *pool;
-	struct ar_map *map; /* SHA-256 of the bearer: struct caller */
-	unsigned refs;      /* one as the current one, and one of each call that uses it */
+/* ---- the slot ---- */
+
+AR_YIELDS static int memory_load(struct ar_tenant *tenant, void **ret)
+{
+	*ret = auth_memory_new();
+	return 0;
+}
+
+struct ar_tenant_slot auth_slot = { .name = "auth",
+				    .load = memory_load,
+				    .unload = auth_memory_free };
+
+int auth_changes(struct ar_call *call)
+{
+	return ar_tenant_changes(call->tenant, &auth_slot, &call->scope);
+}
+
+struct held {
+	struct ar_tenant *tenant;
+	struct auth_memory *memory;
 };
 
-struct auth_callers { /* of one loop */
-	struct generation *current;
-};
-
-static struct generation *generation_new(void)
+static void memory_drop(void *arg)
 {
-	struct generation *generation = ar_heap_new(struct generation);
+	struct held *held = arg;
 
-	generation->pool = ar_pool_new();
-	generation->map = ar_map_new();
-	generation->refs = 1;
-	return generation;
+	ar_tenant_drop(held->tenant, &auth_slot, held->memory);
 }
 
-static void generation_unref(void *arg)
+AR_YIELDS static int memory_get(struct ar_call *call, struct auth_memory **ret)
 {
-	struct generation *generation = arg;
+	struct held *held = ar_new(call->pool, struct held);
+	void *value;
 
-	if (--generation->refs > 0)
-		return;
-	ar_map_free(generation->map, NULL);
-	ar_pool_free(generation->pool);
-	ar_heap_free(generation);
-}
-
-struct auth_callers *auth_callers_new(void)
-{
-	struct auth_callers *callers = ar_heap_new(struct auth_callers);
-
-	callers->current = generation_new();
-	return callers;
-}
-
-void auth_callers_free(struct auth_callers *callers)
-{
-	generation_unref(callers->current);
-	ar_heap_free(callers);
+	if (ar_tenant_get(call->tenant, &auth_slot, &value) != 0)
+		return -1;
+	held->tenant = call->tenant;
+	held->memory = value;
+	ar_defer(call->pool, memory_drop, held);
+	*ret = value;
+	return 0;
 }
 
 /* ---- what the store says of a caller ---- */
@@ -189,8 +180,33 @@ AR_YIELDS static int key_find(struct ar_scope *scope, struct ar_str bearer, stru
 	return ar_col_null(&rows, 3) ? 0 : owner_limit(scope, ar_col_str(&rows, 3), ret);
 }
 
-AR_YIELDS static int bearer_find(struct ar_call *call, const struct auth_state *state,
-				 struct ar_str bearer, struct found *ret)
+/* What a good token says, from the signature or from memory; its end is the caller's to look at. */
+AR_YIELDS static int claims_of(struct ar_call *call, struct ar_str token, struct ar_str key,
+			       struct auth_claims *ret)
+{
+	struct auth_claims *claims;
+	struct auth_signing *signing;
+	struct ar_pool *room;
+
+	if (auth_signing_get(call, &signing) != 0)
+		return -1;
+	claims = auth_memory_get(signing->verified, key);
+	if (claims == NULL) {
+		if (auth_token_check(call->pool, signing, call->tenant->name, token, ret) != 0)
+			return -1;
+		room = auth_memory_room(signing->verified);
+		claims = ar_new(room, struct auth_claims);
+		*claims = (struct auth_claims){ ar_str_dup(room, ret->user_id),
+						ar_str_dup(room, ret->session_id), ret->expires_s };
+		auth_memory_set(signing->verified, key, claims);
+	}
+	auth_memory_hold(signing->verified, call->pool);
+	*ret = *claims;
+	return 0;
+}
+
+AR_YIELDS static int bearer_find(struct ar_call *call, struct ar_str bearer, struct ar_str key,
+				 struct found *ret)
 {
 	struct ar_scope scope;
 	struct auth_claims claims;
@@ -198,15 +214,16 @@ AR_YIELDS static int bearer_find(struct ar_call *call, const struct auth_state *
 	ar_scope_init(&scope, call->tenant->db, call->pool);
 	if (ar_str_starts(bearer, AR_STR(AUTH_KEY_PREFIX)))
 		return key_find(&scope, bearer, ret);
-	if (auth_token_check(call->pool, state, call->tenant->name, bearer, &claims) != 0)
+	if (claims_of(call, bearer, key, &claims) != 0)
 		return -1;
 	return user_find(&scope, &claims, ret);
 }
 
-/* ---- remembering ---- */
-
-static struct caller *caller_new(struct ar_pool *pool, const struct found *found)
+/* Two calls may have found the same caller at once: the later one stays. */
+static struct caller *caller_keep(struct auth_memory *memory, struct ar_str key,
+				  const struct found *found)
 {
+	struct ar_pool *pool = auth_memory_room(memory);
 	struct ar_who *who = ar_who_limited(pool, found->kind, found->id, found->permissions);
 	struct caller *caller = ar_new(pool, struct caller);
 
@@ -215,22 +232,7 @@ static struct caller *caller_new(struct ar_pool *pool, const struct found *found
 	if (found->auth != NULL)
 		caller->who.auth = ar_json_copy(pool, found->auth);
 	caller->expires_ms = found->expires_ms;
-	return caller;
-}
-
-/* Two calls may have verified the same text at once: the later one stays. */
-static struct caller *caller_keep(struct auth_callers *callers, struct ar_str key,
-				  const struct found *found)
-{
-	struct generation *now = callers->current;
-	struct caller *caller;
-
-	if (ar_map_count(now->map) >= CALLERS_MAX || ar_pool_size(now->pool) >= BYTES_MAX) {
-		generation_unref(now);
-		now = callers->current = generation_new();
-	}
-	caller = caller_new(now->pool, found);
-	ar_map_set(now->map, key, caller);
+	auth_memory_set(memory, key, caller);
 	return caller;
 }
 
@@ -240,24 +242,23 @@ AR_YIELDS int auth_authenticate(struct ar_call *call, struct ar_str bearer,
 	unsigned char digest[AR_SHA256_LEN] = { 0 };
 	struct ar_str key = ar_str_n((char *)digest, sizeof(digest));
 	struct found found = { 0 };
-	struct auth_state *state;
+	struct auth_memory *memory;
 	struct caller *caller;
 
 	if (bearer.n > JWS_MAX)
 		return ar_fail_why(AR_E_UNAUTHORIZED, "bearer too long");
-	if (auth_state_get(call, &state) != 0)
+	if (memory_get(call, &memory) != 0)
 		return -1;
 	ar_sha256(bearer.p, bearer.n, digest);
-	caller = ar_map_get(state->callers->current->map, key);
+	caller = auth_memory_get(memory, key);
 	if (caller == NULL) {
-		if (bearer_find(call, state, bearer, &found) != 0)
+		if (bearer_find(call, bearer, key, &found) != 0)
 			return -1;
-		caller = caller_keep(state->callers, key, &found);
+		caller = caller_keep(memory, key, &found);
 	}
 	if (caller->expires_ms <= ar_now_ms())
 		return ar_fail_why(AR_E_UNAUTHORIZED, "expired");
-	state->callers->current->refs++; /* where the caller is: nothing has waited since */
-	ar_defer(call->pool, generation_unref, state->callers->current);
+	auth_memory_hold(memory, call->pool); /* where the caller is: nothing has waited since */
 	*ret = &caller->who;
 	return 0;
 }
