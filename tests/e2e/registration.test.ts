@@ -3,27 +3,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { newTenant, type Tenant } from "./harness/client.js";
 import { ended, events, exactlyOneEach, all, noneRunning, people, prepare, register } from "./harness/registration.js";
+import { Postgres } from "./harness/postgres.js";
 import { Server } from "./harness/server.js";
 import { smtpSink, type Sink } from "./harness/smtp.js";
 import { eachOf, until } from "./harness/wait.js";
 
 let server: Server;
 let sink: Sink;
-
-beforeAll(async () => {
-  sink = await smtpSink();
-  server = await Server.start({ args: ["--smtp-url", `smtp://127.0.0.1:${sink.port}`] });
-});
-
-afterAll(async () => {
-  await server?.stop();
-  await sink?.close();
-});
-
-beforeEach(() => {
-  sink.mails.length = 0;
-  sink.refuse.times = 0;
-});
 
 async function tenantFor(name: string): Promise<Tenant> {
   const tenant = await newTenant(server, name);
@@ -46,7 +32,26 @@ async function made(tenant: Tenant) {
   };
 }
 
-describe("registrations", () => {
+describe.each(["sqlite", "postgres"])("registrations on %s", (store) => {
+  let postgres: Postgres | undefined;
+
+  beforeAll(async () => {
+    sink = await smtpSink();
+    postgres = store === "postgres" ? Postgres.start() : undefined;
+    server = await Server.start({ args: ["--smtp-url", `smtp://127.0.0.1:${sink.port}`, ...(postgres?.args ?? [])] });
+  });
+
+  afterAll(async () => {
+    await server?.stop();
+    await sink?.close();
+    postgres?.stop();
+  });
+
+  beforeEach(() => {
+    sink.mails.length = 0;
+    sink.refuse.times = 0;
+  });
+
   it("gives a thousand people one user, one mail, one bucket, one event each", async () => {
     const tenant = await tenantFor("thousand");
     const everybody = people(1000, 42);

@@ -2,7 +2,7 @@
 // says what is there in the end. Numbers that a seed decides: the people, the kill's moments as parts of a
 // window; how far the server comes in a moment is the machine's.
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -10,7 +10,8 @@ import { expect } from "vitest";
 import { newTenant, type Client, type Tenant } from "./client.js";
 import { Random } from "./random.js";
 import { all, exactlyOneEach, noneRunning, people, prepare, type Person } from "./registration.js";
-import { root, Server } from "./server.js";
+import { Postgres } from "./postgres.js";
+import { Server } from "./server.js";
 import { smtpSink, type Sink } from "./smtp.js";
 import { until } from "./wait.js";
 
@@ -29,15 +30,6 @@ export interface Outcome {
   killedAtStart: number; // kills before the server was ready
   repeatedMails: number;
   seconds: number;
-}
-
-export function postgres(word: "start" | "stop", folder: string): string {
-  // without fsync: it is apprun that is killed here, not the machine
-  return execFileSync(join(root, "tests/harness/postgres.sh"), [word, folder, ...(word === "stop" ? ["immediate"] : [])], {
-    encoding: "utf8",
-    env: { ...process.env, PG_OPTIONS: "-F" },
-    stdio: ["ignore", "pipe", "inherit"],
-  }).trim();
 }
 
 // pid and start time of all that descend from a process: its executors and what starts them
@@ -191,7 +183,7 @@ async function killOnce({ server, sink }: Place, duringStart: number | undefined
 }
 
 async function fight(place: Place, plan: Campaign, outcome: Outcome): Promise<void> {
-  const { server, tenant } = place;
+  const { server, sink, tenant } = place;
   const random = new Random(plan.seed);
   let gate = Promise.resolve();
   const feeder = new Feeder(tenant.admin, people(plan.runs, plan.seed, `k${plan.seed}x`), () => gate);
@@ -209,10 +201,13 @@ async function fight(place: Place, plan: Campaign, outcome: Outcome): Promise<vo
 
   for (let kill = 0; kill < plan.kills; ) {
     const both = kill % 5 === 4 && kill + 1 < plan.kills;
-    const delay = random.next() * 2 * each * Math.max(share, 4);
+    // so far as the pace allows, but not until all is done: the kill should meet work
+    const pause = Date.now() + random.next() * 2 * each * Math.max(share, 4);
+    const enough = sink.mails.length + random.next() * 2 * Math.max(share, 4);
     const startDelay = random.next() * 300;
     let open!: () => void;
-    await sleep(delay);
+    while (Date.now() < pause && sink.mails.length < enough) await sleep(3);
+    await sleep(random.next() * 30);
     outcome.runningAtKills.push(feeder.running);
     gate = new Promise((done) => (open = done));
     await killOnce(place, both ? startDelay : undefined);
@@ -241,14 +236,13 @@ function integrity(data: string): void {
 export async function campaign(plan: Campaign): Promise<Outcome> {
   const began = Date.now();
   const folder = mkdtempSync(join(tmpdir(), "apprun-kill-"));
-  chmodSync(folder, 0o711); // PostgreSQL's user goes through it
   const data = join(folder, "data");
   const sink = await smtpSink();
   const outcome: Outcome = { runs: plan.runs, kills: 0, runningAtKills: [], killedAtStart: 0, repeatedMails: 0, seconds: 0 };
+  const store = plan.store === "postgres" ? Postgres.start() : undefined;
   let server: Server | undefined;
   try {
-    const store = plan.store === "postgres" ? ["--store", postgres("start", join(folder, "pg"))] : [];
-    server = await Server.start({ data, args: ["--smtp-url", `smtp://127.0.0.1:${sink.port}`, "--access-ttl-s", "86400", "--access-log=false", ...store] });
+    server = await Server.start({ data, args: ["--smtp-url", `smtp://127.0.0.1:${sink.port}`, "--access-ttl-s", "86400", "--access-log=false", ...(store?.args ?? [])] });
     const tenant = await newTenant(server, "kill");
     await prepare(tenant);
     await fight({ server, sink, tenant }, plan, outcome);
@@ -270,7 +264,7 @@ export async function campaign(plan: Campaign): Promise<Outcome> {
   } finally {
     await server?.kill("SIGKILL");
     await sink.close();
-    if (plan.store === "postgres") postgres("stop", join(folder, "pg"));
+    store?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
   outcome.seconds = (Date.now() - began) / 1000;

@@ -27,6 +27,7 @@ export interface ServerOptions {
   data?: string; // a folder to go on with; otherwise a new one that stop() removes
   args?: string[];
   env?: Record<string, string>;
+  killAfter?: number; // ms: the first process is killed then, and the second one is the server
 }
 
 export class Server {
@@ -43,6 +44,11 @@ export class Server {
   static async start(options: ServerOptions = {}): Promise<Server> {
     const server = new Server(options);
     server.port = await freePort();
+    if (options.killAfter !== undefined) {
+      server.launch();
+      await sleep(options.killAfter);
+      await server.kill("SIGKILL");
+    }
     await server.up();
     return server;
   }
