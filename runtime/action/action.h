@@ -27,7 +27,7 @@ extern const struct ar_err_def AR_E_ACTION_FACE[1];    /* 422 action/face: not f
 extern const struct ar_err_def AR_E_ACTION_DEPTH[1];   /* 422 action/depth: calls inside calls */
 extern const struct ar_err_def AR_E_KEY_REUSED[1];     /* 422 action/key-reused */
 extern const struct ar_err_def AR_E_KEY_RUNNING[1];    /* 409 action/key-running */
-extern const struct ar_err_def AR_E_KEY_SECRET[1];     /* 409 action/key-secret: done, not repeated */
+extern const struct ar_err_def AR_E_KEY_SECRET[1]; /* 409 action/key-secret: done, not repeated */
 #define AR_CALL_DEPTH_MAX 8
 
 /* ---- the row ---- */
@@ -204,8 +204,8 @@ struct ar_module {
 	const struct ar_err_def *const *errors; /* ends with NULL; each has a message in i18n/ */
 	/* Permissions that no row's `allow` names, each with a line of help: name, help, ..., NULL. */
 	const char *const *permissions;
-	int (*start)(void);                     /* once per process; may be NULL */
-	AR_YIELDS int (*attach)(void);          /* on each loop; may be NULL */
+	int (*start)(void);            /* once per process; may be NULL */
+	AR_YIELDS int (*attach)(void); /* on each loop; may be NULL */
 	AR_YIELDS void (*detach)(void);
 	/*
 	 * In the new tenant's first unit of work (call->scope), as the system, in order of

@@ -68,7 +68,8 @@ static struct ar_str input_text(const struct ar_call *call)
 
 	ar_json_each (member, call->input) {
 		const struct ar_field *field =
-			call->action->in != NULL ? ar_fields_find(call->action->in, member->key) : NULL;
+			call->action->in != NULL ? ar_fields_find(call->action->in, member->key)
+						 : NULL;
 		struct ar_json *copy = ar_new(call->pool, struct ar_json);
 
 		if (field != NULL && field->secret)
@@ -237,8 +238,10 @@ AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *
 		    AR_ARGS(AR_J_STR(idempotency->caller), AR_J_STR(call->idempotency_key),
 			    AR_J_Z(call->action->name), AR_J_STR(idempotency->hash),
 			    AR_J_INT(call->reply.status), AR_J_INT(call->reply.kind),
-			    AR_J_STR(call->reply.content_type), AR_J_STR(secret ? AR_STR("{}") : headers_text(call)),
-			    AR_J_STR(secret ? AR_STR("") : body_text(call)), AR_J_INT(now), AR_J_INT(now - KEEP_MS)),
+			    AR_J_STR(call->reply.content_type),
+			    AR_J_STR(secret ? AR_STR("{}") : headers_text(call)),
+			    AR_J_STR(secret ? AR_STR("") : body_text(call)), AR_J_INT(now),
+			    AR_J_INT(now - KEEP_MS)),
 		    &changed) != 0)
 		return -1;
 	if (changed == 0)

@@ -203,12 +203,10 @@ static const struct ar_action core_actions[] = {
 };
 
 static const struct ar_err_def *const core_errors[] = {
-	AR_E_TENANT_MISSING, AR_E_TENANT_UNKNOWN, AR_E_TENANT_CONFLICT,
-	AR_E_TENANT_EXISTS,  AR_E_ACTION_UNKNOWN, AR_E_ACTION_FACE,
-	AR_E_ACTION_DEPTH,   AR_E_KEY_REUSED,     AR_E_KEY_RUNNING,
-	AR_E_KEY_SECRET,     AR_E_UNIQUE,         AR_E_REFERENCE,
-	AR_E_BUSY,           AR_E_STORE,          AR_E_NO_DATABASE,
-	NULL,
+	AR_E_TENANT_MISSING, AR_E_TENANT_UNKNOWN, AR_E_TENANT_CONFLICT, AR_E_TENANT_EXISTS,
+	AR_E_ACTION_UNKNOWN, AR_E_ACTION_FACE,    AR_E_ACTION_DEPTH,    AR_E_KEY_REUSED,
+	AR_E_KEY_RUNNING,    AR_E_KEY_SECRET,     AR_E_UNIQUE,          AR_E_REFERENCE,
+	AR_E_BUSY,           AR_E_STORE,          AR_E_NO_DATABASE,     NULL,
 };
 
 const struct ar_module ar_core_module = {
