@@ -133,7 +133,7 @@ struct worker {
 	int64_t look_ms;                   /* look at the log again then; NEVER: only when woken */
 	int64_t pruned_at;                 /* position at the last pruning */
 	int64_t pruned_ms;
-	int failures; /* turns in a row */
+	unsigned failures; /* turns in a row */
 	bool worked;  /* found events or had a unit of work of its own: may have more soon */
 	bool settle;  /* about to end: stores the position first */
 	size_t batch; /* events to read next: smaller after trouble */

@@ -239,7 +239,7 @@ static AR_YIELDS int turn(struct worker *w)
 
 static AR_YIELDS void trouble(struct worker *w)
 {
-	int64_t pause = AR_MIN((int64_t)10 << AR_MIN(w->failures, 10), PAUSE_MAX_MS);
+	int64_t pause = AR_MIN((int64_t)10 << AR_MIN(w->failures, 10u), PAUSE_MAX_MS);
 
 	ar_log_err(AR_ERROR, "bus", "a turn of the bus failed; it is tried again");
 	ar_err_clear();
