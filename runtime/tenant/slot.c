@@ -3,7 +3,9 @@
  *
  * A value is loaded on the loop that asks, stamped with the epoch read before the load began. A
  * commit that changes the thing moves the epoch, so the next ar_tenant_get() on any loop loads
- * again. A replaced value lives on in `retired` until its last user drops it.
+ * again. A replaced value lives on in `retired` until its last user drops it. A tenant may go before
+ * that user does (a request's memory stays until a slow client has read the reply): what is still in
+ * use then is left to the loop, in `orphans`.
  */
 #include <assert.h>
 
@@ -11,6 +13,7 @@
 
 static struct ar_tenant_slot *slots[TENANT_SLOTS_MAX];
 static int nslots;
+static __thread struct slot_value *orphans;
 
 void ar_tenant_slot_register(struct ar_tenant_slot *slot)
 {
@@ -95,16 +98,11 @@ AR_YIELDS int ar_tenant_get(struct ar_tenant *tenant, struct ar_tenant_slot *slo
 	return 0;
 }
 
-void ar_tenant_drop(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void *value)
+/* True when the value was in the list: one user less. */
+static bool list_drop(struct slot_value **list, const struct ar_tenant_slot *slot,
+		      const void *value)
 {
-	struct slot_value *current = tenant->in->cells[slot->index].current;
-
-	if (current != NULL && current->value == value) {
-		assert(current->refs > 1);
-		current->refs--;
-		return;
-	}
-	for (struct slot_value **at = &tenant->in->retired; *at != NULL; at = &(*at)->next) {
+	for (struct slot_value **at = list; *at != NULL; at = &(*at)->next) {
 		struct slot_value *old = *at;
 
 		if (old->slot != slot || old->value != value)
@@ -113,22 +111,50 @@ void ar_tenant_drop(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void 
 			*at = old->next;
 			value_free(old);
 		}
+		return true;
+	}
+	return false;
+}
+
+void ar_tenant_drop(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void *value)
+{
+	if (list_drop(&orphans, slot, value)) /* then the tenant is no more */
+		return;
+	struct slot_value *current = tenant->in->cells[slot->index].current;
+
+	if (current != NULL && current->value == value) {
+		assert(current->refs > 1);
+		current->refs--;
 		return;
 	}
-	assert(!"a slot's value was dropped once too often");
+	if (!list_drop(&tenant->in->retired, slot, value))
+		assert(!"a slot's value was dropped once too often");
+}
+
+static void orphan(struct slot_value *value)
+{
+	value->next = orphans;
+	orphans = value;
 }
 
 void tenant_slots_unload(struct ar_tenant_int *in)
 {
-	assert(in->retired == NULL);
-	for (int i = 0; i < nslots; i++) {
-		struct slot_value *value = in->cells[i].current;
+	struct slot_value *value;
 
+	while ((value = in->retired) != NULL) {
+		in->retired = value->next;
+		orphan(value);
+	}
+	for (int i = 0; i < nslots; i++) {
+		value = in->cells[i].current;
 		if (value == NULL)
 			continue;
-		assert(value->refs == 1 && !in->cells[i].loading);
+		assert(!in->cells[i].loading);
 		in->cells[i].current = NULL;
-		value_free(value);
+		if (--value->refs == 0)
+			value_free(value);
+		else
+			orphan(value);
 	}
 }
 

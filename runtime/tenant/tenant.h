@@ -67,7 +67,8 @@ struct ar_tenant_slot { /* one per kind of cache, static in the module */
 	int index;                   /* set by ar_tenant_slot_register */
 };
 void ar_tenant_slot_register(struct ar_tenant_slot *slot); /* at start, before the loops */
-/* The current value. It stays valid until ar_tenant_drop(), also when it is replaced meanwhile. */
+/* The current value. It stays valid until ar_tenant_drop(), also when it is replaced meanwhile, and
+ * when the tenant is released before: drop it on the same loop. */
 AR_YIELDS int ar_tenant_get(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void **ret);
 void ar_tenant_drop(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void *value);
 /* The cached thing changes with this unit of work: its epoch moves after the commit. */

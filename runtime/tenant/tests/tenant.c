@@ -263,6 +263,39 @@ static void slots(void **state)
 	assert_int_equal(loads, unloads);
 }
 
+/* A request's memory, and with it what it holds of a slot, may end long after its tenant was let go:
+ * a client that reads slowly keeps it. Meanwhile the tenant cools down, or is deleted. */
+static void slot_outlives_body(void *arg)
+{
+	struct ar_tenant *tenant;
+	void *old, *current;
+
+	assert_ok(ar_tenant_create(AR_STR("acme"), NULL, NULL));
+	assert_ok(ar_tenant_acquire(AR_STR("acme"), &tenant));
+	assert_ok(ar_tenant_get(tenant, &slot, &old));
+	thing_add(tenant, 5, true);
+	assert_ok(ar_tenant_get(tenant, &slot, &current));
+	ar_tenant_release(tenant);
+	assert_ok(ar_tenant_delete(AR_STR("acme")));
+	assert_int_equal(unloads, 0);
+	assert_int_equal(*(int64_t *)old, 0);
+	assert_int_equal(*(int64_t *)current, 5);
+	ar_tenant_drop(tenant, &slot, current);
+	assert_int_equal(unloads, 1);
+	ar_tenant_drop(tenant, &slot, old);
+	assert_int_equal(unloads, 2);
+}
+
+static void slot_outlives_its_tenant(void **state)
+{
+	loads = unloads = 0;
+	house_open(sets);
+	ar_tenant_slot_register(&slot);
+	house_run(slot_outlives_body, NULL);
+	house_close();
+	assert_int_equal(loads, unloads);
+}
+
 /* ---- two loops: one writes, the other must see each commit in its next call ---- */
 
 #define TURNS 200
@@ -411,6 +444,7 @@ int main(void)
 		cmocka_unit_test(failed_setup_leaves_nothing),
 		cmocka_unit_test(delete_waits_for_holders),
 		cmocka_unit_test(slots),
+		cmocka_unit_test(slot_outlives_its_tenant),
 		cmocka_unit_test(epochs_cross_loops),
 		cmocka_unit_test(delete_reaches_other_loops),
 		cmocka_unit_test(settings),
