@@ -105,6 +105,12 @@ AR_YIELDS int data_schema_get(struct ar_call *call, const struct data_schema **r
 /* AR_E_NOT_FOUND with what: collection. */
 AR_YIELDS int data_collection_get(struct ar_call *call, struct ar_str name,
 				  const struct data_collection **ret);
+/*
+ * -1, for what failed. What the store refused because collections have changed since the call read
+ * them (c: its collection, or NULL when there was none yet) becomes AR_E_CONFLICT: it may be tried
+ * again.
+ */
+AR_YIELDS int data_failed(struct ar_call *call, const struct data_collection *c);
 const struct data_collection *data_schema_find(const struct data_schema *schema,
 					       struct ar_str name);
 const struct data_field *

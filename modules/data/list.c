@@ -353,7 +353,9 @@ AR_YIELDS int data_record_list(struct ar_call *call)
 	if (l.list.nexpand > 0)
 		return ar_fail_field("expand", "unsupported");
 	if (data_shape_read(l.c, l.list.fields, l.list.nfields, &l.shape) != 0 ||
-	    keys_read(&l) != 0 || cursor_check(&l) != 0 || page(&l, &rows) != 0)
+	    keys_read(&l) != 0 || cursor_check(&l) != 0)
 		return -1;
-	return reply(&l, &rows);
+	if (page(&l, &rows) != 0 || reply(&l, &rows) != 0)
+		return data_failed(call, l.c);
+	return 0;
 }

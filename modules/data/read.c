@@ -50,12 +50,12 @@ AR_YIELDS int data_record_read(struct ar_call *call)
 		return -1;
 	may = data_may(call, c, RULE_VIEW);
 	if (may < 0 || names_of(call, names, AR_COUNT(names), &n) != 0 ||
-	    data_shape_read(c, names, n, &shape) != 0 ||
-	    data_row_get(call, c, ar_in_str(call, "id"), false, &rows) != 0)
+	    data_shape_read(c, names, n, &shape) != 0)
 		return -1;
-	if (may == 0 && data_rule_test(call, &(struct data_record){ c, &rows, NULL }, RULE_VIEW,
-				       NULL, &yes) != 0)
-		return -1;
+	if (data_row_get(call, c, ar_in_str(call, "id"), false, &rows) != 0 ||
+	    (may == 0 && data_rule_test(call, &(struct data_record){ c, &rows, NULL }, RULE_VIEW,
+					NULL, &yes) != 0))
+		return data_failed(call, c);
 	if (!yes)
 		return ar_fail(AR_E_NOT_FOUND, "what", "record");
 	etag = data_row_etag(call->pool, &rows);

@@ -290,3 +290,36 @@ AR_YIELDS int data_collection_get(struct ar_call *call, struct ar_str name,
 		return ar_fail(AR_E_NOT_FOUND, "what", "collection");
 	return 0;
 }
+
+/* ---- a schema that has changed under a call ---- */
+
+static AR_YIELDS bool has_changed(struct ar_call *call, const struct data_schema *schema)
+{
+	struct ar_rows rows;
+
+	if (ar_query(&call->scope, &rows, "SELECT id, revision FROM data_collections ORDER BY name",
+		     AR_NO_ARGS) != 0)
+		return false;
+	if (rows.count != schema->count)
+		return true;
+	for (size_t i = 0; ar_rows_next(&rows); i++)
+		if (!ar_str_eq(ar_col_str(&rows, 0), schema->list[i]->id) ||
+		    ar_col_int(&rows, 1) != schema->list[i]->revision)
+			return true;
+	return false;
+}
+
+AR_YIELDS int data_failed(struct ar_call *call, const struct data_collection *c)
+{
+	struct ar_errstack *own, *before;
+	bool changed;
+
+	if (c == NULL || !ar_err_is(AR_E_STORE))
+		return -1;
+	own = ar_errstack_new();
+	before = ar_errstack_use(own);
+	changed = has_changed(call, c->schema);
+	ar_errstack_use(before);
+	ar_errstack_free(own);
+	return changed ? ar_fail_over(AR_E_CONFLICT, "what", "collection") : -1;
+}

@@ -217,7 +217,7 @@ static AR_YIELDS int insert(struct ar_call *call, const struct data_collection *
 	return 0;
 }
 
-AR_YIELDS int data_record_create(struct ar_call *call)
+static AR_YIELDS int create(struct ar_call *call, const struct data_collection **ret_c)
 {
 	const struct ar_json *input = ar_in(call, "data");
 	const struct data_collection *c;
@@ -226,8 +226,9 @@ AR_YIELDS int data_record_create(struct ar_call *call)
 	bool yes = true;
 	int may;
 
-	if (data_collection_get(call, ar_in_str(call, "collection"), &c) != 0)
+	if (data_collection_get(call, ar_in_str(call, "collection"), ret_c) != 0)
 		return -1;
+	c = *ret_c;
 	may = data_may(call, c, RULE_CREATE);
 	if (may < 0 || data_check_whole(call->pool, c, input, true, &fields) != 0 ||
 	    new_id(call, input, &id) != 0)
@@ -243,6 +244,13 @@ AR_YIELDS int data_record_create(struct ar_call *call)
 		return -1;
 	ar_reply_header(call, "Location", ar_strf(call->pool, "records/%.*s", AR_FMT(id)));
 	return reply_record(call, record, 1, 201);
+}
+
+AR_YIELDS int data_record_create(struct ar_call *call)
+{
+	const struct data_collection *c = NULL;
+
+	return create(call, &c) == 0 ? 0 : data_failed(call, c);
 }
 
 /* ---- change ---- */
@@ -332,7 +340,7 @@ static AR_YIELDS int update(struct ar_call *call, const struct data_collection *
 	return 0;
 }
 
-static AR_YIELDS int change(struct ar_call *call, bool whole)
+static AR_YIELDS int change(struct ar_call *call, bool whole, const struct data_collection **ret_c)
 {
 	const struct ar_json *input = ar_in(call, "data");
 	const struct data_collection *c;
@@ -340,8 +348,9 @@ static AR_YIELDS int change(struct ar_call *call, bool whole)
 	struct ar_rows rows;
 	int64_t revision;
 
-	if (take(call, RULE_UPDATE, input, &c, &rows) != 0)
+	if (take(call, RULE_UPDATE, input, ret_c, &rows) != 0)
 		return -1;
+	c = *ret_c;
 	record = data_row_object(call->pool, c, &rows);
 	revision = ar_col_int(&rows, CELL_REVISION);
 	if ((whole ? data_check_whole(call->pool, c, input, false, &values)
@@ -359,12 +368,16 @@ static AR_YIELDS int change(struct ar_call *call, bool whole)
 
 AR_YIELDS int data_record_replace(struct ar_call *call)
 {
-	return change(call, true);
+	const struct data_collection *c = NULL;
+
+	return change(call, true, &c) == 0 ? 0 : data_failed(call, c);
 }
 
 AR_YIELDS int data_record_patch(struct ar_call *call)
 {
-	return change(call, false);
+	const struct data_collection *c = NULL;
+
+	return change(call, false, &c) == 0 ? 0 : data_failed(call, c);
 }
 
 /* ---- delete ---- */
@@ -397,19 +410,27 @@ static AR_YIELDS int fail_referenced(struct ar_call *call, const struct data_col
 	return ar_fail(DATA_E_REFERENCED, "by", "?");
 }
 
-AR_YIELDS int data_record_delete(struct ar_call *call)
+static AR_YIELDS int delete(struct ar_call *call, const struct data_collection **ret_c)
 {
 	struct ar_str id = ar_in_str(call, "id");
 	const struct data_collection *c;
 	struct ar_json *record;
 	struct ar_rows rows;
 
-	if (take(call, RULE_DELETE, NULL, &c, &rows) != 0)
+	if (take(call, RULE_DELETE, NULL, ret_c, &rows) != 0)
 		return -1;
+	c = *ret_c;
 	record = data_row_object(call->pool, c, &rows);
 	if (ar_exec(&call->scope, c->delete_sql, AR_ARGS(AR_J_STR(id)), NULL) != 0)
 		return ar_err_is(AR_E_REFERENCE) ? fail_referenced(call, c, id) : -1;
 	if (publish(call, c, "data.record.deleted", record, NULL) != 0)
 		return -1;
 	return ar_reply_none(call);
+}
+
+AR_YIELDS int data_record_delete(struct ar_call *call)
+{
+	const struct data_collection *c = NULL;
+
+	return delete(call, &c) == 0 ? 0 : data_failed(call, c);
 }

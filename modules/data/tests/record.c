@@ -489,6 +489,60 @@ TEST(every_change_has_its_event)
 	assert_string_equal(events(w, "data.collection.deleted"), "c ");
 }
 
+/* ---- a collection that changes under a call ---- */
+
+struct late {
+	struct world *w;
+	int rc;
+	const struct ar_err_def *def;
+	bool ended;
+};
+
+static void late_create(void *arg)
+{
+	struct late *late = arg;
+
+	late->rc = CALL(late->w, "data.create_record",
+			"{'collection':'moving','data':{'kept':'x','gone':'y'}}");
+	late->def = late->rc != 0 ? ar_err()->def : NULL;
+	late->ended = true;
+}
+
+/* The change is on disk, and this loop has not heard of it yet. */
+TEST(a_collection_that_changes_meanwhile_is_a_conflict)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct late late = { .w = w };
+	struct ar_json *record;
+	struct ar_scope scope;
+
+	GOOD(w, "data.create_collection",
+	     "{'name':'moving','fields':[{'name':'kept','type':'text'},{'name':'gone','type':'text'}]}");
+	record = GOOD(w, "data.create_record", "{'collection':'moving','data':{'kept':'a'}}");
+	ar_scope_init(&scope, w->tenant->db, pool);
+	assert_ok(ar_exec(&scope, "ALTER TABLE \"c_moving\" DROP COLUMN \"gone\"", AR_NO_ARGS,
+			  NULL));
+	assert_ok(ar_exec(&scope, "UPDATE data_collections SET revision = revision + 1 WHERE name = ?",
+			  AR_ARGS(AR_J_Z("moving")), NULL));
+	ar_go("late", late_create, &late, AR_NO_DEADLINE);
+	assert_ok(ar_commit(&scope));
+	while (!late.ended)
+		assert_ok(ar_sleep(1));
+	assert_int_equal(late.rc, -1);
+	assert_string_equal(late.def->slug, "conflict");
+	assert_fails(CALL(w, "data.update_record",
+			  "{'collection':'moving','id':'%s','data':{'gone':'z'}}", id_of(w, record)),
+		     AR_E_CONFLICT);
+	assert_fails(CALL(w, "data.delete_record", "{'collection':'moving','id':'%s'}",
+			  id_of(w, record)),
+		     AR_E_CONFLICT);
+	assert_fails(CALL(w, "data.get_record", "{'collection':'moving','id':'%s'}",
+			  id_of(w, record)),
+		     AR_E_CONFLICT);
+	assert_fails(CALL(w, "data.list_records", "{'collection':'moving'}"), AR_E_CONFLICT);
+	ar_pool_free(pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -504,6 +558,7 @@ int main(void)
 		cmocka_unit_test(rules_go_through_relations),
 		cmocka_unit_test(tags_guard_changes),
 		cmocka_unit_test(every_change_has_its_event),
+		cmocka_unit_test(a_collection_that_changes_meanwhile_is_a_conflict),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
