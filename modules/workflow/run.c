@@ -45,7 +45,7 @@ static int masked_write(struct ar_call *call, struct ar_jw *w, const char *key,
 	if (json_read(call->pool, ar_col_str(rows, col), &value) != 0)
 		return -1;
 	ar_jw_value(w, strcmp(key, "error") == 0 ? workflow_error_masked(call->pool, mask, value)
-						   : workflow_masked(call->pool, mask, value));
+						 : workflow_masked(call->pool, mask, value));
 	return 0;
 }
 
