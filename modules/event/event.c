@@ -4,8 +4,9 @@
 #include "event/event_int.h"
 
 /* Topics of apprun's own say what really happened: nobody may feign them. */
-static const char *const reserved[] = { "auth.", "data.", "storage.", "workflow.", "function.",
-					"tenant.", "system." };
+static const char *const reserved[] = { "auth.",     "data.",   "storage.", "workflow.",
+					"function.", "tenant.", "system.",  "event.",
+					"notify.",   "i18n.",   "bus.",     "apprun." };
 
 static int topic_open(struct ar_call *call, struct ar_str topic)
 {
@@ -15,14 +16,19 @@ static int topic_open(struct ar_call *call, struct ar_str topic)
 	return 0;
 }
 
+/* The log is read by many and kept for days: what is secret by its name does not get there. */
 AR_YIELDS int event_publish(struct ar_call *call)
 {
 	struct ar_str topic = ar_in_str(call, "event"), id;
+	const struct ar_json *data = ar_in(call, "data");
 	struct ar_jw *w;
 
-	if (topic_open(call, topic) != 0 ||
-	    ar_publish(&call->scope, ar_strz(call->pool, topic), ar_in_str(call, "key"),
-		       ar_in(call, "data"), &id) != 0)
+	if (topic_open(call, topic) != 0)
+		return -1;
+	if (data != NULL)
+		data = ar_mask(call->pool, data, NULL, NULL);
+	if (ar_publish(&call->scope, ar_strz(call->pool, topic), ar_in_str(call, "key"), data,
+		       &id) != 0)
 		return -1;
 	w = ar_reply_json(call, 0);
 	ar_jw_object(w);
@@ -67,13 +73,33 @@ AR_YIELDS int event_subscription_list(struct ar_call *call)
 	return ar_list_table(call, &table, "builtin = 0", AR_NO_ARGS);
 }
 
-static int target_there(struct ar_call *call, struct ar_str kind, struct ar_str target)
+/* function.NAME.N and workflow.NAME.N are made with their function or workflow. */
+static int name_open(struct ar_call *call, struct ar_str name)
+{
+	if (ar_str_starts(name, AR_STR("function.")) || ar_str_starts(name, AR_STR("workflow.")))
+		return ar_fail(EVENT_E_NAME, "name", ar_strz(call->pool, name));
+	return 0;
+}
+
+/* Who has something run by an event must be allowed to run it. */
+static int may_run(struct ar_call *call, bool function)
+{
+	const char *permission = function ? "functions.call" : "workflows.run";
+
+	if (ar_who_may(call->who, ar_str(permission)))
+		return 0;
+	return ar_fail(AR_E_FORBIDDEN, "permission", permission);
+}
+
+AR_YIELDS static int target_there(struct ar_call *call, struct ar_str kind, struct ar_str target)
 {
 	bool function = ar_str_is(kind, "function");
 	struct ar_rows rows;
 
+	if (may_run(call, function) != 0)
+		return -1;
 	if (ar_query(&call->scope, &rows,
-		     function ? "SELECT 1 FROM function_functions WHERE name = ?"
+		     function ? "SELECT 1 FROM function_functions WHERE name = ? AND library = 0"
 			      : "SELECT 1 FROM workflow_workflows WHERE name = ?",
 		     AR_ARGS(AR_J_STR(target))) != 0)
 		return -1;
@@ -91,7 +117,8 @@ AR_YIELDS int event_subscription_put(struct ar_call *call)
 		.max_attempts = ar_in_int(call, "maxAttempts", 0),
 	};
 
-	if (target_there(call, subscription.kind, subscription.target) != 0 ||
+	if (name_open(call, subscription.name) != 0 ||
+	    target_there(call, subscription.kind, subscription.target) != 0 ||
 	    ar_subscribe(&call->scope, &subscription) != 0)
 		return -1;
 	return ar_reply_value(call, call->input);
@@ -102,7 +129,8 @@ AR_YIELDS int event_subscription_delete(struct ar_call *call)
 	struct ar_str name = ar_in_str(call, "name");
 	struct ar_rows rows;
 
-	if (ar_query_lock(&call->scope, &rows,
+	if (name_open(call, name) != 0 ||
+	    ar_query_lock(&call->scope, &rows,
 			  "SELECT name FROM bus_subscription WHERE name = ? AND builtin = 0",
 			  AR_ARGS(AR_J_STR(name))) != 0)
 		return -1;

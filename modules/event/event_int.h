@@ -9,7 +9,8 @@
 #include "bus/bus.h"
 #include "event/event.h"
 
-extern const struct ar_err_def EVENT_E_RESERVED[1]; /* 422 event/reserved */
+extern const struct ar_err_def EVENT_E_RESERVED[1]; /* 422 event/reserved: topic */
+extern const struct ar_err_def EVENT_E_NAME[1];     /* 422 event/name: name */
 
 AR_YIELDS int event_publish(struct ar_call *call);
 AR_YIELDS int event_list(struct ar_call *call);

@@ -176,14 +176,9 @@ AR_YIELDS static int subscribe(struct ar_call *call, struct ar_str name,
 		if (ar_subscribe(&call->scope, &subscription) != 0)
 			return -1;
 	}
-	for (; i < EVENTS_MAX; i++) {
-		if (ar_unsubscribe(&call->scope, subscription_name(call->pool, name, i)) == 0)
-			continue;
-		if (!ar_err_is(AR_E_NOT_FOUND))
+	for (; i < EVENTS_MAX; i++)
+		if (ar_unsubscribe(&call->scope, subscription_name(call->pool, name, i)) != 0)
 			return -1;
-		ar_err_clear(); /* they are numbered without gaps */
-		break;
-	}
 	return 0;
 }
 

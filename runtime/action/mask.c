@@ -16,8 +16,14 @@
 static const char *names[NAMES_MAX]; /* grows while actions are registered */
 static size_t nnames;
 
+/* Secret where its action takes it, and a word of everyday data elsewhere. */
+static const char *const common[] = { "current" };
+
 static void learn(const char *name)
 {
+	for (size_t i = 0; i < AR_COUNT(common); i++)
+		if (strcmp(common[i], name) == 0)
+			return;
 	for (size_t i = 0; i < nnames; i++)
 		if (strcmp(names[i], name) == 0)
 			return;
