@@ -2,12 +2,15 @@
  * email.c - one message to one SMTP server, or into the outbox folder when there is none.
  *
  * The effect is outside of the store: who repeats the call repeats the mail, under the same
- * Message-ID when the caller gave an id.
+ * Message-ID when the caller gave an id. The operator's server sends under the operator's name only:
+ * one tenant's mail must not pass for another's, or for the bank's. A tenant that wants to choose the
+ * sender brings a server.
  */
 #include "notify/notify_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,36 +27,77 @@ struct server {
 	enum ar_mail_tls tls;
 };
 
+/* "%40" is "@": a user's name may well be an address. */
+static struct ar_str unescaped(struct ar_pool *pool, struct ar_str s)
+{
+	char *out = ar_alloc(pool, s.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		const char *hex = "0123456789abcdef", *high, *low;
+
+		if (s.p[i] == '%' && i + 2 < s.n && s.p[i + 1] != '\0' && s.p[i + 2] != '\0') {
+			high = strchr(hex, s.p[i + 1] | 0x20);
+			low = strchr(hex, s.p[i + 2] | 0x20);
+			if (high != NULL && low != NULL) {
+				out[n++] = (char)((high - hex) * 16 + (low - hex));
+				i += 2;
+				continue;
+			}
+		}
+		out[n++] = s.p[i];
+	}
+	return ar_str_n(out, n);
+}
+
+/* HOST:PORT, [::1]:PORT, HOST */
+static int host_and_port(struct ar_pool *pool, struct ar_str s, struct server *ret)
+{
+	struct ar_str rest = s, host;
+	int64_t port = 0;
+
+	if (ar_str_starts(s, AR_STR("["))) {
+		rest = ar_str_sub(s, 1, s.n);
+		host = ar_str_cut(&rest, ']');
+		rest = ar_str_starts(rest, AR_STR(":")) ? ar_str_sub(rest, 1, rest.n) : AR_STR_NONE;
+	} else {
+		host = ar_str_cut(&rest, ':');
+	}
+	if (host.n == 0 || (rest.n > 0 && (!ar_str_int(rest, &port) || port < 1 || port > 65535)))
+		return ar_fail_why(AR_E_INTERNAL, "smtp-url has no good host and port");
+	ret->host = ar_str_dup(pool, host);
+	ret->port = (int)port;
+	return 0;
+}
+
+static bool is_here(struct ar_str host)
+{
+	return ar_str_is(host, "127.0.0.1") || ar_str_is(host, "localhost") ||
+	       ar_str_is(host, "::1");
+}
+
 /* smtp://USER:PASSWORD@HOST:PORT; smtps:// for TLS from the first byte. */
 static int server_from_url(struct ar_pool *pool, struct ar_str url, struct server *ret)
 {
 	bool tls = ar_str_starts(url, AR_STR("smtps://"));
-	struct ar_str rest = ar_str_sub(url, tls ? 8 : 7, url.n), user, port;
+	struct ar_str rest = ar_str_sub(url, tls ? 8 : 7, url.n), user;
 	ptrdiff_t at = -1;
-	int64_t number = 0;
 
 	for (size_t i = 0; i < rest.n; i++)
 		if (rest.p[i] == '@')
 			at = (ptrdiff_t)i;
-	ret->operator = true;
+	ret->operator= true;
 	ret->from = ar_config_str("smtp-from");
 	if (at >= 0) {
 		user = ar_str_sub(rest, 0, (size_t)at);
 		rest = ar_str_sub(rest, (size_t)at + 1, rest.n);
-		ret->user = ar_str_cut(&user, ':');
-		ret->password = user;
+		ret->user = unescaped(pool, ar_str_cut(&user, ':'));
+		ret->password = unescaped(pool, user);
 	}
-	rest = ar_str_cut(&rest, '/');
-	port = rest;
-	ret->host = ar_str_dup(pool, ar_str_cut(&port, ':'));
-	if (port.p != NULL && (!ar_str_int(port, &number) || number < 1 || number > 65535))
-		return ar_fail_why(AR_E_INTERNAL, "smtp-url has a wrong port");
-	ret->port = (int)number;
+	if (host_and_port(pool, ar_str_cut(&rest, '/'), ret) != 0)
+		return -1;
 	/* The operator's own relay on this machine speaks plain SMTP; elsewhere TLS is a must. */
-	ret->tls = tls ? AR_MAIL_TLS
-		   : ar_str_is(ret->host, "127.0.0.1") || ar_str_is(ret->host, "localhost")
-			   ? AR_MAIL_PLAIN
-			   : AR_MAIL_STARTTLS;
+	ret->tls = tls ? AR_MAIL_TLS : is_here(ret->host) ? AR_MAIL_PLAIN : AR_MAIL_STARTTLS;
 	return 0;
 }
 
@@ -86,19 +130,30 @@ AR_YIELDS static int server_find(struct ar_call *call, struct server *ret)
 	return ret->none ? 0 : server_from_url(call->pool, url, ret);
 }
 
-static void mail_fill(struct ar_call *call, const struct server *server, struct ar_mail *mail)
+/* Who it is from: what the caller says where the server is the tenant's own. */
+static int sender(struct ar_call *call, const struct server *server, struct ar_str *ret)
+{
+	struct ar_str from = ar_in_str(call, "from"), own = server->from;
+
+	if (own.n == 0)
+		own = ar_strf(call->pool, "no-reply@%.*s.example", AR_FMT(call->tenant->name));
+	*ret = from.n > 0 ? from : own;
+	if (server->operator&& !ar_str_caseeq(*ret, own))
+		return ar_fail_field("from", "forbidden");
+	return 0;
+}
+
+static int mail_fill(struct ar_call *call, const struct server *server, struct ar_mail *mail)
 {
 	const struct ar_json *to = ar_in(call, "to");
 	struct ar_mailbox *boxes = ar_new_n(call->pool, struct ar_mailbox, to->count);
-	struct ar_str from = ar_in_str(call, "from"), id = ar_in_str(call, "id");
+	struct ar_str id = ar_in_str(call, "id"), from;
 	size_t n = 0;
 
-	ar_json_each(address, to)
+	if (sender(call, server, &from) != 0)
+		return -1;
+	ar_json_each (address, to)
 		boxes[n++].address = address->s;
-	if (from.n == 0)
-		from = server->from;
-	if (from.n == 0)
-		from = ar_strf(call->pool, "no-reply@%.*s.example", AR_FMT(call->tenant->name));
 	*mail = (struct ar_mail){
 		.host = server->host,
 		.port = server->port,
@@ -117,33 +172,69 @@ static void mail_fill(struct ar_call *call, const struct server *server, struct 
 				      AR_FMT(id.n > 0 ? id : ar_id(call->pool)),
 				      AR_FMT(call->tenant->name)),
 	};
+	return 0;
 }
 
 /* ---- the outbox ---- */
 
 struct outbox {
-	const char *folder, *tenant_folder, *path;
+	const char *folder, *tenant_folder, *path, *temporary;
 	struct ar_str message;
 };
 
+static int outbox_failed(const char *path)
+{
+	return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", path, strerror(errno));
+}
+
+static int write_all(int fd, struct ar_str s)
+{
+	while (s.n > 0) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		s = ar_str_sub(s, (size_t)n, s.n);
+	}
+	return fsync(fd);
+}
+
+static int folder_sync(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return -1;
+	rc = fsync(fd);
+	close(fd);
+	return rc;
+}
+
+/* A message is there whole or not at all, also after a crash. */
 static int outbox_write(void *arg)
 {
 	const struct outbox *out = arg;
-	ssize_t n;
-	int fd;
+	int fd, rc;
 
 	if ((mkdir(out->folder, 0700) != 0 && errno != EEXIST) ||
 	    (mkdir(out->tenant_folder, 0700) != 0 && errno != EEXIST))
-		return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", out->tenant_folder, strerror(errno));
-	fd = open(out->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+		return outbox_failed(out->tenant_folder);
+	fd = open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", out->path, strerror(errno));
-	n = write(fd, out->message.p, out->message.n);
-	if (n != (ssize_t)out->message.n || fsync(fd) != 0) {
-		close(fd);
-		return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", out->path, strerror(errno));
-	}
-	return close(fd);
+		return outbox_failed(out->temporary);
+	rc = write_all(fd, out->message);
+	close(fd);
+	if (rc == 0)
+		rc = rename(out->temporary, out->path);
+	if (rc == 0)
+		rc = folder_sync(out->tenant_folder);
+	if (rc == 0)
+		return 0;
+	outbox_failed(out->path);
+	unlink(out->temporary);
+	return -1;
 }
 
 /* The file's name comes from a digest: a message-id that a caller chose names no path. */
@@ -158,6 +249,7 @@ AR_YIELDS static int outbox_put(struct ar_call *call, const struct ar_mail *mail
 	out.folder = ar_printf(pool, "%s/outbox", ar_config_strz("data"));
 	out.tenant_folder = ar_printf(pool, "%s/%.*s", out.folder, AR_FMT(call->tenant->name));
 	out.path = ar_printf(pool, "%s/%.*s.eml", out.tenant_folder, AR_FMT(name));
+	out.temporary = ar_printf(pool, "%s/.%.*s", out.tenant_folder, AR_FMT(ar_id(pool)));
 	return ar_offload(AR_OFFLOAD_IO, outbox_write, &out);
 }
 
@@ -169,9 +261,8 @@ AR_YIELDS int notify_send_email(struct ar_call *call)
 
 	if (ar_in_str(call, "text").n == 0 && ar_in_str(call, "html").n == 0)
 		return ar_fail_field("text", "required");
-	if (server_find(call, &server) != 0)
+	if (server_find(call, &server) != 0 || mail_fill(call, &server, &mail) != 0)
 		return -1;
-	mail_fill(call, &server, &mail);
 	if ((server.none ? outbox_put(call, &mail) : ar_mail_send(call->pool, &mail)) != 0)
 		return -1;
 	w = ar_reply_json(call, 0);

@@ -13,7 +13,8 @@ static const struct ar_field email_in[] = {
 	AR_FIELD_FREE("subject", AR_F_TEXT, .min = 1, .max = 500, .required = true),
 	AR_FIELD_FREE("text", AR_F_TEXT, .max = 1 << 20),
 	AR_FIELD_FREE("html", AR_F_TEXT, .max = 1 << 20),
-	ADDRESS("from", .help = "not given: the server's own"),
+	ADDRESS("from",
+		.help = "not given: the server's own; the operator's server takes no other"),
 	AR_FIELD_FREE("fromName", AR_F_TEXT, .max = 200),
 	ADDRESS("replyTo", 0),
 	AR_FIELD_FREE("id", AR_F_TEXT, .max = 120, .pattern = "[a-zA-Z0-9_.-]+",
@@ -39,22 +40,21 @@ static const struct ar_field smtp_in[] = {
 
 static const struct ar_action actions[] = {
 	{ "notify.send_email", "POST /notify/email", "notify.send", .in = email_in,
-	  .out = email_out, .run = notify_send_email, .flags = AR_A_OUTSIDE,
-	  .deadline_ms = 90000, .help = "Send an e-mail" },
+	  .out = email_out, .run = notify_send_email, .flags = AR_A_OUTSIDE, .deadline_ms = 90000,
+	  .help = "Send an e-mail" },
 	{ "notify.get_smtp", "GET /notify/smtp", "notify.settings", .out = smtp_in,
 	  .run = notify_smtp_get, .help = "The tenant's own mail server" },
 	{ "notify.set_smtp", "PUT /notify/smtp", "notify.settings", .in = smtp_in, .out = smtp_in,
 	  .run = notify_smtp_put, .flags = AR_A_WRITE, .help = "Set the tenant's own mail server" },
-	{ "notify.delete_smtp", "DELETE /notify/smtp", "notify.settings",
-	  .run = notify_smtp_delete, .flags = AR_A_WRITE,
-	  .help = "Go back to the server of the process" },
+	{ "notify.delete_smtp", "DELETE /notify/smtp", "notify.settings", .run = notify_smtp_delete,
+	  .flags = AR_A_WRITE, .help = "Go back to the server of the process" },
 	{ 0 },
 };
 
 static const struct ar_err_def *const errors[] = {
-	AR_E_CLIENT_URL,       AR_E_CLIENT_REQUEST,   AR_E_CLIENT_ADDRESS, AR_E_CLIENT_REDIRECTS,
-	AR_E_CLIENT_TOO_LARGE, AR_E_CLIENT_FAILED,    AR_E_CLIENT_BUSY,    AR_E_CLIENT_TIMEOUT,
-	AR_E_MAIL_FAILED,      AR_E_MAIL_REFUSED,     AR_E_MAIL_INVALID,   NULL,
+	AR_E_CLIENT_URL,       AR_E_CLIENT_REQUEST, AR_E_CLIENT_ADDRESS, AR_E_CLIENT_REDIRECTS,
+	AR_E_CLIENT_TOO_LARGE, AR_E_CLIENT_FAILED,  AR_E_CLIENT_BUSY,    AR_E_CLIENT_TIMEOUT,
+	AR_E_MAIL_FAILED,      AR_E_MAIL_REFUSED,   AR_E_MAIL_INVALID,   NULL,
 };
 
 const struct ar_module notify_module = {
