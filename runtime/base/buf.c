@@ -8,6 +8,8 @@
 
 #include "base/base_int.h"
 
+#define FIRST 1024 /* bytes of the first block: as large as malloc keeps at hand per thread */
+
 void ar_buf_init(struct ar_buf *buf, size_t max)
 {
 	*buf = (struct ar_buf){ .max = max };
@@ -44,7 +46,7 @@ char *ar_buf_room(struct ar_buf *buf, size_t n)
 	}
 	if (buf->p == NULL || n > cap - buf->n) {
 		cap = AR_MAX(cap <= buf->max / 2 ? cap * 2 : buf->max, buf->n + n);
-		cap = AR_MAX(cap, AR_MIN((size_t)256, buf->max));
+		cap = AR_MAX(cap, AR_MIN((size_t)FIRST, buf->max));
 		buf->p = ar_heap_realloc(buf->p, cap);
 		buf->cap = cap;
 	}

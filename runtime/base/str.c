@@ -11,26 +11,6 @@
 
 #include "base/base_int.h"
 
-struct ar_str ar_str(const char *z)
-{
-	return (struct ar_str){ z, z != NULL ? strlen(z) : 0 };
-}
-
-struct ar_str ar_str_n(const char *p, size_t n)
-{
-	return (struct ar_str){ p, n };
-}
-
-bool ar_str_eq(struct ar_str a, struct ar_str b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
-bool ar_str_is(struct ar_str a, const char *z)
-{
-	return ar_str_eq(a, ar_str(z));
-}
-
 static unsigned char ascii_lower(unsigned char c)
 {
 	return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;

@@ -20,10 +20,29 @@ struct ar_str {
 /* printf: "%.*s", AR_FMT(s) */
 #define AR_FMT(s) (int)(s).n, (s).p
 
-struct ar_str ar_str(const char *z); /* view of a NUL-terminated string; NULL gives the empty one */
-struct ar_str ar_str_n(const char *p, size_t n);
-bool ar_str_eq(struct ar_str a, struct ar_str b);
-bool ar_str_is(struct ar_str a, const char *z);
+/* The smallest ones stand here, so that comparing with a literal knows its length. */
+
+/* View of a NUL-terminated string; NULL gives the empty one. */
+static inline struct ar_str ar_str(const char *z)
+{
+	return (struct ar_str){ z, z != NULL ? strlen(z) : 0 };
+}
+
+static inline struct ar_str ar_str_n(const char *p, size_t n)
+{
+	return (struct ar_str){ p, n };
+}
+
+static inline bool ar_str_eq(struct ar_str a, struct ar_str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool ar_str_is(struct ar_str a, const char *z)
+{
+	return ar_str_eq(a, ar_str(z));
+}
+
 bool ar_str_caseeq(struct ar_str a, struct ar_str b); /* ASCII only */
 int ar_str_cmp(struct ar_str a, struct ar_str b);     /* bytes, like memcmp, shorter first */
 bool ar_str_starts(struct ar_str s, struct ar_str prefix);

@@ -4,8 +4,6 @@
  * As the recommendation asks, a header of a later version is read as far as version 00 goes, and
  * anything that is not well formed counts as no header at all.
  */
-#include <stdio.h>
-
 #include "observe/observe_int.h"
 
 static bool hex_lower(const char *p, size_t n)
@@ -78,6 +76,9 @@ void ar_trace_child(const struct ar_trace *parent, struct ar_trace *ret)
 
 void ar_trace_format(const struct ar_trace *trace, char out[AR_TRACEPARENT_LEN + 1])
 {
-	snprintf(out, AR_TRACEPARENT_LEN + 1, "00-%.32s-%.16s-%s", trace->trace_id, trace->span_id,
-		 trace->sampled ? "01" : "00");
+	memcpy(out, "00-", 3);
+	memcpy(out + 3, trace->trace_id, 32);
+	out[35] = '-';
+	memcpy(out + 36, trace->span_id, 16);
+	memcpy(out + 52, trace->sampled ? "-01" : "-00", 4); /* with its NUL */
 }
