@@ -30,14 +30,35 @@ bool http_token(struct ar_str s)
 	return s.n > 0 && all_of(s, 1);
 }
 
+#define ONES  0x0101010101010101ull
+#define HIGHS 0x8080808080808080ull
+
+/* How many bytes at the start, in steps of eight, are from `low` (below 0x80) to 0xff and neither
+ * `a` nor `b`. Bytes from 0x80 stop it: text that is not ASCII is looked at one by one. */
+static size_t plain_start(struct ar_str s, uint64_t low, uint64_t a, uint64_t b)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= s.n; i += 8) {
+		uint64_t x, xa, xb;
+
+		memcpy(&x, s.p + i, 8);
+		xa = x ^ (ONES * a);
+		xb = x ^ (ONES * b);
+		if ((((x - ONES * low) | (xa - ONES) | (xb - ONES) | x) & HIGHS) != 0)
+			break;
+	}
+	return i;
+}
+
 bool http_field_value(struct ar_str s)
 {
-	return all_of(s, 2);
+	return all_of(ar_str_sub(s, plain_start(s, ' ', 0x7f, 0x7f), s.n), 2);
 }
 
 bool http_target(struct ar_str s)
 {
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = plain_start(s, ' ' + 1, 0x7f, '#'); i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c <= ' ' || c == 0x7f || c == '#')

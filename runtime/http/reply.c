@@ -11,16 +11,16 @@
 #define BLOCK      (128 * 1024) /* of a file, in memory at once */
 #define BUSY_TRIES 100          /* the offload queue is full: wait a little */
 
-static const char *const own_headers[] = {
-	"content-length", "connection", "transfer-encoding",
-	"keep-alive",     "upgrade",    "proxy-connection",
-	"date",           "server",
+static const struct ar_str own_headers[] = {
+	AR_STR("content-length"), AR_STR("connection"), AR_STR("transfer-encoding"),
+	AR_STR("keep-alive"),     AR_STR("upgrade"),    AR_STR("proxy-connection"),
+	AR_STR("date"),           AR_STR("server"),
 };
 
 static bool header_allowed(const struct ar_header *h)
 {
 	for (size_t i = 0; i < AR_COUNT(own_headers); i++)
-		if (ar_str_caseeq(h->name, ar_str(own_headers[i])))
+		if (h->name.n == own_headers[i].n && ar_str_caseeq(h->name, own_headers[i]))
 			return false;
 	if (http_token(h->name) && http_field_value(h->value))
 		return true;
@@ -30,8 +30,10 @@ static bool header_allowed(const struct ar_header *h)
 
 static struct ar_str find(const struct reply *r, const char *name)
 {
+	struct ar_str wanted = ar_str(name);
+
 	for (size_t i = 0; i < r->nheaders; i++)
-		if (ar_str_caseeq(r->headers[i].name, ar_str(name)))
+		if (r->headers[i].name.n == wanted.n && ar_str_caseeq(r->headers[i].name, wanted))
 			return r->headers[i].value;
 	return AR_STR_NONE;
 }

@@ -273,6 +273,25 @@ static ptrdiff_t decode(const char *in, size_t n, size_t step, struct ar_buf *ou
 	return (ptrdiff_t)at;
 }
 
+/* What is looked at in words: each byte at each place. */
+static void every_byte(void **state)
+{
+	for (int c = 0; c < 256; c++) {
+		bool value = c == '\t' || (c >= ' ' && c != 0x7f);
+		bool target = c > ' ' && c != 0x7f && c != '#';
+
+		for (size_t at = 0; at < 20; at++) {
+			char s[20];
+
+			memset(s, 'a', sizeof(s));
+			s[at] = (char)c;
+			assert_int_equal(http_field_value(ar_str_n(s, sizeof(s))), value);
+			assert_int_equal(http_target(ar_str_n(s, sizeof(s))), target);
+		}
+	}
+	assert_true(http_field_value(AR_STR_NONE) && http_target(AR_STR_NONE));
+}
+
 static void chunked(void **state)
 {
 	struct ar_buf out;
@@ -323,10 +342,11 @@ static void chunked_overhead(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(verdicts),        cmocka_unit_test(parts),
-		cmocka_unit_test(keep_alive),      cmocka_unit_test(nul_and_bare_lf),
-		cmocka_unit_test(found_in_pieces), cmocka_unit_test(limits),
-		cmocka_unit_test(chunked),         cmocka_unit_test(chunked_overhead),
+		cmocka_unit_test(verdicts),         cmocka_unit_test(parts),
+		cmocka_unit_test(keep_alive),       cmocka_unit_test(nul_and_bare_lf),
+		cmocka_unit_test(found_in_pieces),  cmocka_unit_test(limits),
+		cmocka_unit_test(every_byte),       cmocka_unit_test(chunked),
+		cmocka_unit_test(chunked_overhead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
