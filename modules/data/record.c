@@ -83,31 +83,6 @@ static bool shape_has(const struct data_shape *shape, size_t field)
 
 /* ---- JSON ---- */
 
-/* "name": as it was made with the collection; names need no escape. */
-static void write_key(struct ar_jw *w, struct ar_str key)
-{
-	if (w->comma)
-		ar_buf_char(w->buf, ',');
-	ar_buf_str(w->buf, key);
-	w->comma = false;
-}
-
-/* Ids and times: what this module stored in one form, without anything to escape. */
-static void write_plain(struct ar_jw *w, struct ar_str text)
-{
-	char *p = ar_buf_room(w->buf, text.n + 3);
-
-	if (p == NULL)
-		return;
-	if (w->comma)
-		*p++ = ',';
-	*p++ = '"';
-	memcpy(p, text.p, text.n);
-	p[text.n] = '"';
-	w->buf->n = (size_t)(p + text.n + 1 - w->buf->p);
-	w->comma = true;
-}
-
 static void write_cell(struct ar_jw *w, const struct ar_rows *rows, const struct data_field *field)
 {
 	if (ar_col_null(rows, field->cell)) {
@@ -142,13 +117,13 @@ void data_write_row(struct ar_jw *w, const struct data_collection *collection,
 	for (size_t i = 0; i < AR_COUNT(keys); i++) {
 		if (!shape->all && !shape->fixed[i])
 			continue;
-		write_key(w, keys[i]);
-		write_plain(w, ar_col_str(rows, i));
+		ar_jw_key_made(w, keys[i]);
+		ar_jw_plain(w, ar_col_str(rows, i));
 	}
 	for (size_t i = 0; i < collection->nfields; i++) {
 		if (!shape_has(shape, i))
 			continue;
-		write_key(w, collection->fields[i].key);
+		ar_jw_key_made(w, collection->fields[i].key);
 		write_cell(w, rows, &collection->fields[i]);
 	}
 	ar_jw_object_end(w);

@@ -96,11 +96,13 @@ void ar_jw_array(struct ar_jw *w);
 void ar_jw_array_end(struct ar_jw *w);
 void ar_jw_key(struct ar_jw *w, struct ar_str key);
 void ar_jw_keyz(struct ar_jw *w, const char *key);
+void ar_jw_key_made(struct ar_jw *w, struct ar_str key); /* text "name": with quotes and colon */
 void ar_jw_null(struct ar_jw *w);
 void ar_jw_bool(struct ar_jw *w, bool v);
 void ar_jw_int(struct ar_jw *w, int64_t v);
 void ar_jw_float(struct ar_jw *w, double v); /* shortest text that reads back the same; inf: null */
 void ar_jw_str(struct ar_jw *w, struct ar_str s);    /* invalid UTF-8 becomes U+FFFD */
+void ar_jw_plain(struct ar_jw *w, struct ar_str s);  /* known to need no escape: ids, times */
 void ar_jw_strz(struct ar_jw *w, const char *s);     /* NULL writes null */
 void ar_jw_time(struct ar_jw *w, int64_t ms);        /* RFC 3339 text */
 void ar_jw_raw(struct ar_jw *w, struct ar_str json); /* text that is JSON already */

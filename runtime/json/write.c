@@ -1,8 +1,8 @@
 /*
  * write.c - the writer: the hot path of every list.
  *
- * A value asks the buffer for room once and writes there. Strings are copied eight bytes a step
- * until one of them needs care; what comes from the store or from a caller is not trusted to be
+ * A value asks the buffer for room once and writes there. Strings are copied in blocks until one of
+ * them has a byte that needs care; what comes from the store or from a caller is not trusted to be
  * UTF-8, so no byte sequence can make the output anything but JSON. Nothing here calls printf.
  */
 #include "json/json_int.h"
@@ -116,6 +116,17 @@ static inline uint64_t needs_care(uint64_t x)
 	return (((x - ONES * 0x20) | (quote - ONES) | (slash - ONES)) | x) & HIGHS;
 }
 
+#define BLOCK 32
+
+/* True when no byte of the block needs care. */
+static inline bool block_plain(const unsigned char *s)
+{
+	uint64_t x[BLOCK / 8];
+
+	memcpy(x, s, BLOCK);
+	return (needs_care(x[0]) | needs_care(x[1]) | needs_care(x[2]) | needs_care(x[3])) == 0;
+}
+
 /* Length of the well-formed UTF-8 sequence at p, or 0. */
 static inline size_t utf8_sequence(const unsigned char *p, size_t left)
 {
@@ -177,6 +188,12 @@ static char *string_bytes(struct ar_buf *buf, char *out, const unsigned char *s,
 	while (left > 0) {
 		size_t n;
 
+		while (left >= BLOCK && block_plain(s)) {
+			memcpy(out, s, BLOCK);
+			out += BLOCK;
+			s += BLOCK;
+			left -= BLOCK;
+		}
 		while (left >= 8) {
 			uint64_t x, care;
 
@@ -243,6 +260,12 @@ void ar_jw_key(struct ar_jw *w, struct ar_str key)
 	string(w, key, true);
 }
 
+void ar_jw_key_made(struct ar_jw *w, struct ar_str key)
+{
+	put(w, key.p, key.n);
+	w->comma = false;
+}
+
 void ar_jw_keyz(struct ar_jw *w, const char *key)
 {
 	string(w, ar_str(key), true);
@@ -251,6 +274,22 @@ void ar_jw_keyz(struct ar_jw *w, const char *key)
 void ar_jw_str(struct ar_jw *w, struct ar_str s)
 {
 	string(w, s, false);
+}
+
+void ar_jw_plain(struct ar_jw *w, struct ar_str s)
+{
+	char *p = room(w->buf, s.n + 3);
+
+	if (p == NULL)
+		return;
+	if (w->comma)
+		*p++ = ',';
+	*p++ = '"';
+	if (s.n > 0)
+		memcpy(p, s.p, s.n);
+	p[s.n] = '"';
+	w->buf->n = (size_t)(p + s.n + 1 - w->buf->p);
+	w->comma = true;
 }
 
 void ar_jw_strz(struct ar_jw *w, const char *s)

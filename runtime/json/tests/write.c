@@ -81,6 +81,28 @@ static void takes_any_bytes(void **state)
 	}
 }
 
+/* Whatever is copied in blocks: each byte (but NUL, which the reader refuses) at each place. */
+static void looks_at_every_byte(void **state)
+{
+	for (int c = 1; c < 128; c++) {
+		for (size_t at = 0; at < 70; at++) {
+			struct ar_pool *pool = ar_pool_new();
+			struct ar_json *back, value;
+			char s[70];
+
+			memset(s, 'a', sizeof(s));
+			s[at] = (char)c;
+			value = AR_J_STR(ar_str_n(s, sizeof(s)));
+			struct ar_str text = ar_json_print(pool, &value);
+
+			assert_int_equal(text.n > sizeof(s) + 2, c < ' ' || c == '"' || c == '\\');
+			assert_int_equal(ar_json_parse(pool, text, NULL, &back), 0);
+			assert_true(ar_str_eq(back->s, value.s));
+			ar_pool_free(pool);
+		}
+	}
+}
+
 static void places_commas(void **state)
 {
 	struct ar_buf buf;
@@ -105,13 +127,15 @@ static void places_commas(void **state)
 	ar_jw_strz(&w, NULL);
 	ar_jw_time(&w, 1795536540123);
 	ar_jw_array_end(&w);
-	ar_jw_keyz(&w, "c");
+	ar_jw_key_made(&w, AR_STR("\"c\":"));
 	ar_jw_null(&w);
+	ar_jw_key_made(&w, AR_STR("\"d\":"));
+	ar_jw_plain(&w, AR_STR("x"));
 	ar_jw_object_end(&w);
-	assert_true(
-		ar_str_is(ar_buf_view(&buf),
-			  "{\"a\":[],\"b\\n\":[-9223372036854775808,9223372036854775807,null,"
-			  "-0.25,true,{},[1, 2],null,\"2026-11-24T16:09:00.123Z\"],\"c\":null}"));
+	assert_true(ar_str_is(ar_buf_view(&buf),
+			      "{\"a\":[],\"b\\n\":[-9223372036854775808,9223372036854775807,null,"
+			      "-0.25,true,{},[1, 2],null,\"2026-11-24T16:09:00.123Z\"],\"c\":null,"
+			      "\"d\":\"x\"}"));
 	ar_buf_done(&buf);
 }
 
@@ -246,9 +270,10 @@ static void writes_integers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(escapes_strings), cmocka_unit_test(takes_any_bytes),
-		cmocka_unit_test(places_commas),   cmocka_unit_test(stops_when_full),
-		cmocka_unit_test(writes_doubles),  cmocka_unit_test(writes_integers),
+		cmocka_unit_test(escapes_strings),     cmocka_unit_test(takes_any_bytes),
+		cmocka_unit_test(looks_at_every_byte), cmocka_unit_test(places_commas),
+		cmocka_unit_test(stops_when_full),     cmocka_unit_test(writes_doubles),
+		cmocka_unit_test(writes_integers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
