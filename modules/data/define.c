@@ -132,8 +132,12 @@ static int check_limits(const struct definer *d, const struct ar_json *field,
 		return refuse(d, min != NULL ? "min" : "max", "not-for-type");
 	if (min != NULL && max != NULL && min->i > max->i)
 		return refuse_below(d, "max", min->i);
-	if (min != NULL && min->i < 0 && f->type != DATA_INT && f->type != DATA_FLOAT)
+	bool number = f->type == DATA_INT || f->type == DATA_FLOAT;
+
+	if (min != NULL && min->i < 0 && !number)
 		return refuse_below(d, "min", 0);
+	if (max != NULL && max->i < 0 && !number)
+		return refuse_below(d, "max", 0);
 	if (max != NULL && max->i > DATA_INDEXED_MAX && f->type == DATA_TEXT &&
 	    (f->unique || f->indexed))
 		return refuse_over(d, "max", "600");

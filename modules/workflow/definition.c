@@ -280,6 +280,20 @@ static int permissions_make(struct workflow_graph *graph, const struct ar_json *
 	return 0;
 }
 
+static bool topic_good(const struct ar_json *topic)
+{
+	if (topic->type != AR_STRING || topic->s.n == 0 || topic->s.n > 200)
+		return false;
+	for (size_t i = 0; i < topic->s.n; i++) {
+		char c = topic->s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      (c != 0 && strchr("_.:*-", c) != NULL)))
+			return false;
+	}
+	return true;
+}
+
 static int events_read(struct workflow_graph *graph, const struct ar_json *on)
 {
 	struct workflow_where where = { .in = &top, .name = AR_STR("on") };
@@ -295,8 +309,9 @@ static int events_read(struct workflow_graph *graph, const struct ar_json *on)
 		return workflow_bad(&where, "a topic or up to 16 of them");
 	}
 	ar_json_each (topic, graph->events)
-		if (topic->type != AR_STRING || topic->s.n == 0 || topic->s.n > 200)
-			return workflow_bad(&where, "a topic is a text of 1 to 200 bytes");
+		if (!topic_good(topic))
+			return workflow_bad(&where,
+					    "a topic has 1 to 200 letters, digits and _ . : * -");
 	return 0;
 }
 

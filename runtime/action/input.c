@@ -143,19 +143,22 @@ static bool has_json_body(const struct ar_call *call, const struct ar_rest *rest
 		ar_str_is(rest->method, "PATCH") || ar_str_is(rest->method, "DELETE"));
 }
 
+/* An empty condition is no condition that somebody meant: a client that lost its tag. */
+static int read_condition(struct ar_call *call, const char *name, struct ar_str value)
+{
+	if (value.p == NULL || call->action->in == NULL ||
+	    ar_fields_find(call->action->in, ar_str(name)) == NULL)
+		return 0;
+	if (value.n == 0)
+		return ar_fail_field(name, "required");
+	return put_text(call, ar_str(name), value);
+}
+
 static int read_headers(struct ar_call *call, const struct ar_rest *rest)
 {
-	const struct ar_field *in = call->action->in;
-
-	if (in == NULL)
-		return 0;
-	if (rest->if_match.n > 0 && ar_fields_find(in, AR_STR("ifMatch")) != NULL &&
-	    put_text(call, AR_STR("ifMatch"), rest->if_match) != 0)
-		return -1;
-	if (rest->if_none_match.n > 0 && ar_fields_find(in, AR_STR("ifNoneMatch")) != NULL &&
-	    put_text(call, AR_STR("ifNoneMatch"), rest->if_none_match) != 0)
-		return -1;
-	return 0;
+	return read_condition(call, "ifMatch", rest->if_match) != 0
+		       ? -1
+		       : read_condition(call, "ifNoneMatch", rest->if_none_match);
 }
 
 int ar_rest_input(struct ar_call *call, const struct ar_rest *rest)

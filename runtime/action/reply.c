@@ -81,12 +81,10 @@ int ar_check_if_match(struct ar_call *call, struct ar_str etag)
 {
 	struct ar_str list = ar_in_str(call, "ifMatch");
 
-	if (list.n == 0)
+	if (list.n == 0 || ar_str_is(ar_str_trim(list), "*"))
 		return 0;
 	while (list.p != NULL) {
-		struct ar_str one = ar_str_trim(ar_str_cut(&list, ','));
-
-		if (ar_str_is(one, "*") || ar_str_eq(one, etag))
+		if (ar_str_eq(ar_str_trim(ar_str_cut(&list, ',')), etag))
 			return 0;
 	}
 	return ar_fail(AR_E_PRECONDITION);

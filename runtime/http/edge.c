@@ -148,6 +148,12 @@ static int read_input(struct edge_request *request, const struct ar_route_match 
 	};
 	struct ar_call *call = &request->call;
 
+	struct ar_str coding = ar_http_header(http, "content-encoding");
+
+	/* Bytes are kept as they come; what is read must be what it says. */
+	if (coding.n > 0 && http->body.n > 0 && !(match->action->flags & AR_A_RAW_IN) &&
+	    !ar_str_caseeq(coding, AR_STR("identity")))
+		return ar_fail(AR_E_MEDIA_TYPE, "wanted", "identity");
 	call->idempotency_key = ar_http_header(http, "idempotency-key");
 	call->target = http->query.n == 0 ? http->path
 					  : ar_strf(http->pool, "%.*s?%.*s", AR_FMT(http->path),
