@@ -349,8 +349,8 @@ export function pathOf(tenant: Furnished, route: Route, other: Record<string, st
 
 // ---- what is kept ----
 
-// Rows that calls may leave without having changed anything: stored replies, sign-ins, lists of calls.
-const footprints = ["action_reply", "auth_sessions", "auth_refresh_tokens", "function_runs"];
+// Rows that calls may leave without having changed anything: stored replies, sign-ins, lists of calls, how far the bus is.
+const footprints = ["action_reply", "auth_sessions", "auth_refresh_tokens", "function_runs", "bus_state"];
 
 export type Dump = Record<string, string[]>;
 
