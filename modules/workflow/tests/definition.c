@@ -110,7 +110,7 @@ static void refuses(void **state)
 		  "on", "a topic" },
 		{ "{\"steps\":{\"a\":{\"action\":\"probe.idle\"}},\"on\":[\"a\",7]}",
 		  "workflow/definition", "on", "a topic has 1 to 200" },
-		{ "{\"on\": [\"a b\"], \"steps\": {\"a\": {\"action\": \"auth.create_user\"}}}",
+		{ "{\"steps\":{\"a\":{\"action\":\"probe.idle\"}},\"on\":[\"a b\"]}",
 		  "workflow/definition", "on", "a topic has 1 to 200" },
 		{ "{\"steps\":{\"a\":{\"action\":\"probe.idle\"}},\"permissions\":\"*\"}",
 		  "workflow/definition", "permissions", "a list" },
