@@ -40,9 +40,10 @@ it(`has a demo tenant with everything after a first start that was killed; KILL_
   for (let round = 0; round < 8; round++) {
     const folder = mkdtempSync(join(tmpdir(), "apprun-first-"));
     const data = join(folder, "data");
+    let server: Server | undefined;
     try {
       const began = Date.now();
-      const server = await Server.start({ data, args: ["--demo"], killAfter: round === 0 ? undefined : random.next() * typical });
+      server = await Server.start({ data, args: ["--demo"], killAfter: round === 0 ? undefined : random.next() * typical });
       if (round === 0) typical = Date.now() - began;
       const login = JSON.parse(readFileSync(join(data, "first-login.json"), "utf8"));
       const anyone = new Client(`${server.url}/t/demo/api/v1`);
@@ -56,6 +57,7 @@ it(`has a demo tenant with everything after a first start that was killed; KILL_
       expect((await all(api, "/workflows")).map((w) => w.name)).toEqual(["user_registration"]);
       await server.stop();
     } finally {
+      await server?.kill("SIGKILL");
       rmSync(folder, { recursive: true, force: true });
     }
   }

@@ -236,12 +236,17 @@ TEST(the_document_knows_the_collections)
 
 TEST(the_demo_is_made_once)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		struct ar_pool *pool = ar_pool_new();
 		struct ar_call demo = { .pool = pool, .tenant = w->tenant, .who = &ar_who_system };
 
 		ar_scope_init(&demo.scope, w->tenant->db, pool);
 		assert_ok(data_module.demo(&demo));
+		/* The first time is one that did not come to its end: its notes are there, its mark is not. */
+		if (i == 0)
+			ar_rollback(&demo.scope);
+		else
+			assert_ok(ar_commit(&demo.scope));
 		ar_pool_free(pool);
 	}
 	assert_string_equal(
