@@ -165,8 +165,8 @@ static AR_YIELDS int limit_client(struct edge_request *request)
 {
 	if (request->local)
 		return 0;
-	return edge_limit(request, request->client, edge_options.client_rate,
-			  edge_options.client_burst);
+	return edge_limit(request, edge_limit_client(request->call.pool, request->client),
+			  edge_options.client_rate, edge_options.client_burst);
 }
 
 static AR_YIELDS int limit_tenant(struct edge_request *request)

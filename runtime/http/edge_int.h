@@ -51,6 +51,7 @@ void edge_send(struct edge_request *request, int status, const char *content_typ
 void edge_preflight(struct edge_request *request);
 
 /* edge_limit.c */
+struct ar_str edge_limit_client(struct ar_pool *pool, struct ar_str client); /* its key */
 int edge_limit(struct edge_request *request, struct ar_str key, int64_t rate, int64_t burst);
 void edge_limit_done(void);
 

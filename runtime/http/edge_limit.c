@@ -5,6 +5,7 @@
  * shard forgets the buckets that have filled up again, which are as good as new ones; when all are
  * in use, the newcomer passes: a flood of addresses must not shut out everybody.
  */
+#include <arpa/inet.h>
 #include <pthread.h>
 
 #include "http/edge_int.h"
@@ -88,6 +89,18 @@ static int64_t bucket_take(struct bucket *bucket, int64_t now, int64_t cost_us, 
 	bucket->tokens_us = have - cost_us;
 	bucket->full_us = now + most - bucket->tokens_us;
 	return bucket->tokens_us / cost_us;
+}
+
+/* Who has one IPv6 address has a network of 2^64 of them: that is one client. */
+struct ar_str edge_limit_client(struct ar_pool *pool, struct ar_str client)
+{
+	struct in6_addr address;
+
+	if (ar_str_find(client, ':') < 0 ||
+	    inet_pton(AF_INET6, ar_strz(pool, client), &address) != 1 ||
+	    IN6_IS_ADDR_V4MAPPED(&address))
+		return client;
+	return ar_strf(pool, "n:%.16s", ar_hex(pool, address.s6_addr, 8).p);
 }
 
 int edge_limit(struct edge_request *request, struct ar_str key, int64_t rate, int64_t burst)

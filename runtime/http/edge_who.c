@@ -47,12 +47,22 @@ bool edge_client_local(struct ar_str address)
 	       (address.n > 0 && ar_str_eq(address, edge_options.own_address));
 }
 
+/* The last line of several: a proxy appends to the client's, or adds one of its own behind it. */
+static struct ar_str last_forwarded(const struct ar_http *http)
+{
+	struct ar_str last = AR_STR_NONE;
+
+	for (size_t i = 0; i < http->nheaders; i++)
+		if (ar_str_is(http->headers[i].name, "x-forwarded-for"))
+			last = http->headers[i].value;
+	return last;
+}
+
 /* Behind a proxy on this machine everybody seems to be this machine: whoever was forwarded is not,
  * whether or not the header is trusted to say who it is. */
 void edge_client(struct edge_request *request)
 {
-	struct ar_str forwarded = ar_http_header(request->http, "x-forwarded-for"),
-		      last = forwarded;
+	struct ar_str forwarded = last_forwarded(request->http), last = forwarded;
 
 	request->client = request->http->peer;
 	request->local = edge_client_local(request->http->peer) && forwarded.p == NULL &&

@@ -649,6 +649,19 @@ static void limits(void **state)
 	assert_string_equal(header(&a, "ratelimit"), "\"default\";r=0;t=1");
 	a = ask(ar_printf(pool, request, "1.2.3.5")); /* another client */
 	assert_int_equal(a.status, 200);
+	for (int i = 0; i < 4; i++) { /* a proxy that adds a line of its own: the last one counts */
+		a = ask(ar_printf(pool,
+				  "GET /t/acme/api/v1/echo/1 HTTP/1.1\nX-Forwarded-For: 7.7.7.%d\n"
+				  "X-Forwarded-For: 5.5.5.5",
+				  i));
+		assert_int_equal(a.status, i < 3 ? 200 : 429);
+	}
+	for (int i = 0; i < 4; i++) { /* who has one IPv6 address has all of its network */
+		a = ask(ar_printf(pool, request, ar_printf(pool, "2001:db8:1:2:%x::%x", i, i + 1)));
+		assert_int_equal(a.status, i < 3 ? 200 : 429);
+	}
+	a = ask(ar_printf(pool, request, "2001:db8:1:3::1"));
+	assert_int_equal(a.status, 200);
 	usleep(600000);
 	a = ask(ar_printf(pool, request, "1.2.3.4")); /* half a second is one token */
 	assert_int_equal(a.status, 200);
