@@ -237,11 +237,14 @@ static AR_YIELDS int turn(struct worker *w)
 	return rc;
 }
 
+/* A tenant that is being made publishes before it can be reached: it is not there yet, no more. */
 static AR_YIELDS void trouble(struct worker *w)
 {
+	bool not_there = ar_err() != NULL && ar_err()->def->status == 404;
 	int64_t pause = AR_MIN((int64_t)10 << AR_MIN(w->failures, 10u), PAUSE_MAX_MS);
 
-	ar_log_err(AR_ERROR, "bus", "a turn of the bus failed; it is tried again");
+	ar_log_err(not_there ? AR_DEBUG : AR_ERROR, "bus",
+		   "a turn of the bus failed; it is tried again");
 	ar_err_clear();
 	w->loaded = false;
 	w->failures++;

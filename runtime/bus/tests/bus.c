@@ -4,6 +4,8 @@
  */
 #include "runtime/bus/tests/rig.h"
 
+#include <sys/mman.h>
+
 /* ---- a target that keeps a record ---- */
 
 #define LOG_MAX 4096
@@ -74,10 +76,13 @@ static const struct ar_bus_target stored_target = { "stored", NULL, deliver_stor
 static const struct ar_bus_target builtin_target = { "counter", "count.*", deliver_stored, true };
 
 static int resumes;
+static const struct ar_err_def *resume_fails;
 static int on_start(struct ar_str database)
 {
 	CHECK(ar_str_is(database, "bus-test"));
 	resumes++;
+	if (resume_fails != NULL && resumes < 4)
+		return ar_fail(resume_fails);
 	return 1;
 }
 
@@ -85,6 +90,7 @@ static void reset(struct rig *rig)
 {
 	nrecord = running = running_most = fail_times = resumes = 0;
 	fail_n = -1;
+	resume_fails = NULL;
 	fail_with = AR_E_UNAVAILABLE;
 	work_ms = 0;
 	fail_target = retry_after = NULL;
@@ -629,6 +635,49 @@ TEST(resumes_after_a_restart)
 	CHECK_INT(fired, 1);
 }
 
+/* Log lines of a level while a tenant cannot be resumed at first. */
+static int lines_until_resumed(struct rig *rig, const struct ar_err_def *why, const char *level)
+{
+	static char text[1 << 20];
+	int fd = memfd_create("log", MFD_CLOEXEC), count = 0;
+	const char *at = text;
+	ssize_t n;
+
+	reset(rig);
+	subscribe(rig, "s", "*", "");
+	rig_sleep(100000);
+	ar_bus_stop();
+	ar_log_fd(fd);
+	resumes = 0;
+	resume_fails = why;
+	rig_bus_start(rig);
+	rig_publish(rig, "t", "a", 1);
+	rig_sleep(10000);
+	ar_log_fd(2);
+	CHECK_INT(resumes, 4);
+	CHECK_INT(nrecord, 1);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	CHECK(n >= 0);
+	text[n] = '\0';
+	close(fd);
+	while ((at = strstr(at, level)) != NULL) {
+		count++;
+		at++;
+	}
+	return count;
+}
+
+TEST(what_cannot_be_resumed_is_said)
+{
+	CHECK_INT(lines_until_resumed(rig, AR_E_UNAVAILABLE, "\"level\":\"error\""), 3);
+}
+
+/* It publishes while it is being made, before anybody can reach it. */
+TEST(a_tenant_that_is_not_there_yet_is_no_error)
+{
+	CHECK_INT(lines_until_resumed(rig, AR_E_NOT_FOUND, "\"level\":\"error\""), 0);
+}
+
 TEST(sleeps_when_there_is_nothing)
 {
 	struct ar_bus_stats stats;
@@ -716,6 +765,8 @@ int main(void)
 		cmocka_unit_test(stored_effects_commit_with_the_position),
 		cmocka_unit_test(timers_fire_when_due),
 		cmocka_unit_test(resumes_after_a_restart),
+		cmocka_unit_test(what_cannot_be_resumed_is_said),
+		cmocka_unit_test(a_tenant_that_is_not_there_yet_is_no_error),
 		cmocka_unit_test(sleeps_when_there_is_nothing),
 		cmocka_unit_test(prunes_what_is_delivered_and_old),
 		cmocka_unit_test(finds_work_left_over),
