@@ -53,9 +53,26 @@ bool exchange_charge(struct ar_http_int *ex, size_t bytes)
 	return true;
 }
 
+/* A reply holds what its request made, until a client that may be slow has read it. */
+bool exchange_charge_reply(struct ar_http_int *ex, size_t body)
+{
+	struct ar_server *s = ex->l->server;
+	size_t bytes = AR_MAX(body, ar_pool_size(ex->http.pool));
+
+	if (bytes <= REPLY_FREE)
+		return true;
+	if (atomic_fetch_add(&s->reply_bytes, bytes) + bytes > s->options.replies_max) {
+		atomic_fetch_sub(&s->reply_bytes, bytes);
+		return false;
+	}
+	ex->reply_charged = bytes;
+	return true;
+}
+
 static void exchange_free(struct ar_http_int *ex)
 {
 	exchange_unlink(ex);
+	atomic_fetch_sub(&ex->l->server->reply_bytes, ex->reply_charged);
 	atomic_fetch_sub(&ex->l->server->body_bytes, ex->charged);
 	ar_buf_done(&ex->body);
 	if (ex->h2_body != NULL)

@@ -80,6 +80,18 @@ static void hand_over(struct ar_http_int *ex, const struct reply *r)
 		h1_reply(ex, r);
 }
 
+/* Too many replies wait for clients that do not read: this one becomes a refusal, which is small. */
+static struct ar_str refuse(struct ar_http *http, struct reply *r)
+{
+	struct ar_http_refusal refusal;
+
+	count(&http->in->l->n.refused, 1);
+	server_refusal(http->pool, 503, "unavailable", ar_http_header(http, "accept-language"),
+		       &refusal);
+	prepare(http, 503, refusal.headers, refusal.nheaders, r);
+	return refusal.body;
+}
+
 void ar_http_reply(struct ar_http *http, int status, const struct ar_header *headers,
 		   size_t nheaders, struct ar_str body)
 {
@@ -90,7 +102,12 @@ void ar_http_reply(struct ar_http *http, int status, const struct ar_header *hea
 	ex->replied = true;
 	if (ex->gone)
 		return;
-	prepare(http, status, headers, nheaders, &r);
+	if (exchange_charge_reply(ex, body.n)) {
+		prepare(http, status, headers, nheaders, &r);
+	} else {
+		status = 503;
+		body = refuse(http, &r);
+	}
 	if (status ==
 	    205) /* has a length, and it is 0: else a client may read the next reply wrong */
 		body = AR_STR("");

@@ -223,6 +223,7 @@ static void defaults(struct ar_server *s, const struct ar_server_options *given)
 	o->send_stall_ms = o->send_stall_ms > 0 ? o->send_stall_ms : 20000;
 	o->header_ms = o->header_ms > 0 ? o->header_ms : 10000;
 	o->connections_max = o->connections_max > 0 ? o->connections_max : 10000;
+	o->replies_max = o->replies_max > 0 ? o->replies_max : (size_t)1 << 30;
 	s->body_bytes_max = o->body_max * BODIES_MAX;
 }
 

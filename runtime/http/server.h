@@ -44,6 +44,8 @@ struct ar_server_options {
 	int64_t header_ms;     /* for the head, default 10,000; the body gets 3 times that, and more
 			      * while it keeps coming */
 	int connections_max;   /* per process, default 10,000; less when files are limited */
+	size_t replies_max;    /* bytes of large replies that wait for their readers, default 1 GiB;
+				* what would be over it is answered 503 */
 	void (*handle)(struct ar_http *http); /* AR_YIELDS; replies exactly once */
 	/* Run on each loop's thread in a fiber, when the loop has started and before it ends. */
 	int (*loop_start)(int index);

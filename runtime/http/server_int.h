@@ -24,6 +24,7 @@
 #define SCRATCH_LEN      (64 * 1024) /* the most that is read from a socket at once */
 #define PIPELINE_MAX     (64 * 1024) /* of input kept while a request runs */
 #define LINGER_MS        2000
+#define REPLY_FREE       (256 * 1024) /* smaller replies are not counted */
 #define BODY_TIME_FACTOR 3           /* a body may take so many times header_ms, and then */
 #define BODY_RATE_MIN    (16 * 1024) /* ... a second more for each so many bytes that came */
 #define SEND_MIN         4096 /* a reader that takes less than this in send_stall_ms is closed */
@@ -64,6 +65,7 @@ struct ar_server {
 	_Atomic int open;
 	_Atomic size_t body_bytes; /* of requests in memory, all loops */
 	size_t body_bytes_max;
+	_Atomic size_t reply_bytes; /* of large replies that are not sent yet, all loops */
 	int64_t grace_ms;
 	/* start-up: each loop reports once */
 	pthread_mutex_t lock;
@@ -115,6 +117,7 @@ struct ar_http_int {
 	struct ar_fiber *fiber; /* while it runs */
 	struct ar_buf body;
 	size_t charged;       /* to server->body_bytes */
+	size_t reply_charged; /* to server->reply_bytes */
 	struct ar_cond moved; /* what was given to send has been taken */
 	bool started, ended, replied, streaming, sent, gone;
 	/* HTTP/2 */
@@ -166,6 +169,8 @@ void exchange_discard(struct ar_http_int *ex); /* one that was never started */
 void exchange_gone(struct ar_http_int *ex);
 void exchange_settle(struct ar_http_int *ex); /* frees it when it is done */
 bool exchange_charge(struct ar_http_int *ex, size_t bytes);
+/* Likewise of replies that wait for their readers. */
+bool exchange_charge_reply(struct ar_http_int *ex, size_t body);
 
 /* h1.c */
 void h1_input(struct conn *c, const char *p, size_t n);

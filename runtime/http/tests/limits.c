@@ -235,6 +235,35 @@ static void too_many_bodies(void **state)
 	close(fd);
 }
 
+/* Clients that ask for much and read nothing hold so much memory, and no more. */
+static void too_many_waiting_replies(void **state)
+{
+	int fds[2], fd;
+
+	server_up((struct ar_server_options){ .replies_max = 20 << 20 });
+	for (int i = 0; i < 2; i++) { /* 8 MiB each */
+		fds[i] = dial();
+		put_z(fds[i], "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+		assert_true(readable(fds[i], 2000));
+	}
+	fd = dial();
+	put_z(fd, "GET /big HTTP/1.1\r\nHost: x\r\nAccept-Language: fr\r\n\r\n");
+	read_for(fd, 500);
+	assert_int_equal(status_of(got.p), 503);
+	assert_non_null(strstr(got.p, "\"code\":\"unavailable\",\"lang\":\"fr\""));
+	put_z(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); /* small ones go on */
+	read_for(fd, 500);
+	assert_int_equal(status_of(got.p), 200);
+	close(fds[0]);
+	for (int i = 0; i < 100 && connections_open() > 2; i++)
+		usleep(10000);
+	put_z(fd, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	read_for(fd, 500);
+	assert_int_equal(status_of(got.p), 200);
+	close(fd);
+	close(fds[1]);
+}
+
 static void *stop_server(void *arg)
 {
 	ar_server_stop(server, 2000);
@@ -350,6 +379,7 @@ int main(void)
 		cmocka_unit_test_teardown(reader_that_is_slow, down),
 		cmocka_unit_test_teardown(too_many_connections, down),
 		cmocka_unit_test_teardown(too_many_bodies, down),
+		cmocka_unit_test_teardown(too_many_waiting_replies, down),
 		cmocka_unit_test_teardown(graceful_stop, down),
 		cmocka_unit_test_teardown(stop_cancels, down),
 		cmocka_unit_test_teardown(port_taken, down),
