@@ -8,6 +8,8 @@
  */
 #include "data/data_int.h"
 
+#define FILL_ROWS 500
+
 /* ---- replies and events ---- */
 
 static void write_collection(struct ar_jw *w, const struct data_collection *c)
@@ -258,18 +260,59 @@ static const struct data_field *field_before(const struct changes *p,
 	return data_field_find(p->before, after->name);
 }
 
+/* The last id of the next piece; empty: the rest is one. */
+static AR_YIELDS int piece_end(struct ar_call *call, const struct data_collection *c,
+			       struct ar_str after, struct ar_str *ret)
+{
+	struct ar_rows rows;
+
+	if (ar_query(&call->scope, &rows,
+		     ar_printf(call->pool,
+			       "SELECT \"id\" FROM %s WHERE \"id\" > ? ORDER BY \"id\" LIMIT 1 "
+			       "OFFSET %d",
+			       c->table, FILL_ROWS - 1),
+		     AR_ARGS(AR_J_STR(after))) != 0)
+		return -1;
+	*ret = ar_rows_next(&rows) ? ar_col_str(&rows, 0) : AR_STR("");
+	return 0;
+}
+
+/* In pieces: SQLite works on the loop, where others wait. */
+static AR_YIELDS int fill_pieces(struct ar_call *call, const struct data_collection *c,
+				 const char *update, struct ar_json value)
+{
+	const char *piece = ar_printf(call->pool, "%s WHERE \"id\" > ? AND \"id\" <= ?", update);
+	const char *rest = ar_printf(call->pool, "%s WHERE \"id\" > ?", update);
+	struct ar_str after = AR_STR(""), end;
+
+	for (;;) {
+		if (piece_end(call, c, after, &end) != 0)
+			return -1;
+		if (end.n == 0)
+			return ar_exec(&call->scope, rest, AR_ARGS(value, AR_J_STR(after)), NULL);
+		if (ar_exec(&call->scope, piece, AR_ARGS(value, AR_J_STR(after), AR_J_STR(end)),
+			    NULL) != 0 ||
+		    ar_pause() != 0)
+			return -1;
+		after = end;
+	}
+}
+
 /* Records that are there get the default of a new field. */
 static AR_YIELDS int fill_default(struct ar_call *call, const struct data_collection *c,
 				  const struct data_field *field)
 {
 	const struct ar_json *value = ar_json_get(field->definition, "default");
+	const char *update = ar_printf(call->pool, "UPDATE %s SET %s = ?%s", c->table, field->column,
+				       data_cast(c, field));
+	struct ar_json stored;
 
 	if (value == NULL)
 		return 0;
-	return ar_exec(&call->scope,
-		       ar_printf(call->pool, "UPDATE %s SET %s = ?%s", c->table, field->column,
-				 data_cast(c, field)),
-		       AR_ARGS(data_stored(call->pool, field, value)), NULL);
+	stored = data_stored(call->pool, field, value);
+	if (c->schema->dialect == AR_SQLITE)
+		return fill_pieces(call, c, update, stored);
+	return ar_exec(&call->scope, update, AR_ARGS(stored), NULL);
 }
 
 static bool is_deleted(const struct changes *p, const struct data_field *field)

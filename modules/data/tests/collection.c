@@ -257,6 +257,56 @@ TEST(the_demo_is_made_once)
 		"1,2,3");
 }
 
+/* ---- a large collection ---- */
+
+struct ticker {
+	bool end;
+	int64_t longest_us; /* that the loop did nothing else */
+};
+
+static void tick(void *arg)
+{
+	struct ticker *ticker = arg;
+	int64_t before = ar_mono_us();
+
+	while (!ticker->end && ar_sleep(1) == 0) {
+		ticker->longest_us = AR_MAX(ticker->longest_us, ar_mono_us() - before);
+		before = ar_mono_us();
+	}
+}
+
+/* Every record gets the default, and other work goes on meanwhile. */
+TEST(a_default_for_many_records)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ticker ticker = { 0 };
+	struct ar_scope scope;
+	struct ar_rows rows;
+	int64_t began;
+
+	GOOD(w, "data.create_collection", "{'name':'many','fields':[{'name':'n','type':'int'}]}");
+	ar_scope_init(&scope, w->tenant->db, pool);
+	assert_ok(ar_exec(&scope,
+			  "INSERT INTO \"c_many\" (\"id\", \"created\", \"updated\", "
+			  "\"ar_revision\", \"n\") "
+			  "WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < "
+			  "40321) SELECT 'id' || (n + 100000), '', '', 1, n FROM up",
+			  AR_NO_ARGS, NULL));
+	assert_ok(ar_commit(&scope));
+	ar_go("ticker", tick, &ticker, AR_NO_DEADLINE);
+	began = ar_mono_us();
+	GOOD(w, "data.update_collection",
+	     "{'collection':'many','fields':[{'name':'age','type':'int','default':18}]}");
+	ticker.end = true;
+	assert_true(ticker.longest_us * 3 < ar_mono_us() - began);
+	assert_ok(ar_query(&scope, &rows, "SELECT count(*) FROM \"c_many\" WHERE \"age\" = 18",
+			   AR_NO_ARGS));
+	assert_true(ar_rows_next(&rows));
+	assert_int_equal(ar_col_int(&rows, 0), 40321);
+	assert_ok(ar_sleep(5));
+	ar_pool_free(pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +321,7 @@ int main(void)
 		cmocka_unit_test(data_is_held_against_a_schema),
 		cmocka_unit_test(the_document_knows_the_collections),
 		cmocka_unit_test(the_demo_is_made_once),
+		cmocka_unit_test(a_default_for_many_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
