@@ -125,16 +125,20 @@ static int cursor_check(const struct listing *l)
 
 /* ---- the filter ---- */
 
-/* Times are int64 ms in tables and RFC 3339 texts in expressions. */
+/* Times are int64 ms in tables and RFC 3339 texts in expressions. Seconds and milliseconds apart: in
+ * one floating point number the last digit of a far one is lost. */
 static const char *time_sql(const struct ar_call *call, const char *sql)
 {
 	if (ar_db_dialect(call->scope.db) == AR_POSTGRES)
 		return ar_printf(call->pool,
-				 "to_char(to_timestamp(%s / 1000.0) AT TIME ZONE 'UTC', "
+				 "to_char(timestamp 'epoch' + (%s) / 1000 * interval '1 second' + "
+				 "(%s) %% 1000 * interval '1 millisecond', "
 				 "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
-				 sql);
+				 sql, sql);
 	return ar_printf(call->pool,
-			 "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', %s / 1000.0, 'unixepoch')", sql);
+			 "(strftime('%%Y-%%m-%%dT%%H:%%M:%%S', (%s) / 1000, 'unixepoch') || "
+			 "printf('.%%03dZ', (%s) %% 1000))",
+			 sql, sql);
 }
 
 static bool filter_field(void *arg, const struct ar_str *parts, size_t nparts,
@@ -155,6 +159,13 @@ static bool filter_field(void *arg, const struct ar_str *parts, size_t nparts,
 				       .sql = column_sql(column) };
 	if (column->type == AR_LIST_TIME)
 		ret->sql = time_sql(l->call, ret->sql);
+	if (ar_db_dialect(l->call->scope.db) != AR_POSTGRES)
+		return true;
+	/* Tables keep 0 and 1, and JSON as text: PostgreSQL takes neither for what it stands for. */
+	if (column->type == AR_LIST_BOOL)
+		ret->sql = ar_printf(l->call->pool, "(%s <> 0)", ret->sql);
+	if (column->type == AR_LIST_JSON)
+		ret->sql = ar_printf(l->call->pool, "(%s)::jsonb", ret->sql);
 	return true;
 }
 
