@@ -60,21 +60,30 @@ struct ar_err {
 	struct ar_err *below; /* the cause */
 };
 
+/* Says to the compiler and to the analyzer what the functions say in words. */
+static inline int ar_failed(int minus_one AR_UNUSED)
+{
+	return -1;
+}
+
 /* Each starts or extends the current stack and returns -1. Parameters: key, value pairs of
  * const char *, copied. Use ar_fail(AR_E_NOT_FOUND, "what", "user"). */
-#define ar_fail(def, ...)      ar_fail_at(__FILE__, __LINE__, false, (def), ##__VA_ARGS__, NULL)
-#define ar_fail_over(def, ...) ar_fail_at(__FILE__, __LINE__, true, (def), ##__VA_ARGS__, NULL)
-#define ar_fail_why(def, ...)  ar_fail_why_at(__FILE__, __LINE__, (def), __VA_ARGS__)
+#define ar_fail(def, ...)                                                                          \
+	ar_failed(ar_fail_at(__FILE__, __LINE__, false, (def), ##__VA_ARGS__, NULL))
+#define ar_fail_over(def, ...)                                                                     \
+	ar_failed(ar_fail_at(__FILE__, __LINE__, true, (def), ##__VA_ARGS__, NULL))
+#define ar_fail_why(def, ...) ar_failed(ar_fail_why_at(__FILE__, __LINE__, (def), __VA_ARGS__))
 int ar_fail_at(const char *file, int line, bool over, const struct ar_err_def *def, ...)
 	__attribute__((sentinel));
 int ar_fail_why_at(const char *file, int line, const struct ar_err_def *def, const char *fmt, ...)
 	AR_PRINTF(4, 5);
 /* Adds a refused field; when the top is not AR_E_INVALID, starts a new stack with it. */
 #define ar_fail_field(path, code, ...)                                                             \
-	ar_fail_field_at(__FILE__, __LINE__, AR_E_INVALID, (path), (code), ##__VA_ARGS__, NULL)
+	ar_failed(ar_fail_field_at(__FILE__, __LINE__, AR_E_INVALID, (path), (code),               \
+				   ##__VA_ARGS__, NULL))
 /* The same under a code of its own: a conflict that one field is to blame for. */
 #define ar_fail_field_as(def, path, code, ...)                                                     \
-	ar_fail_field_at(__FILE__, __LINE__, (def), (path), (code), ##__VA_ARGS__, NULL)
+	ar_failed(ar_fail_field_at(__FILE__, __LINE__, (def), (path), (code), ##__VA_ARGS__, NULL))
 int ar_fail_field_at(const char *file, int line, const struct ar_err_def *def, const char *path,
 		     const char *code, ...) __attribute__((sentinel));
 
