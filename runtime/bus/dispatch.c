@@ -82,9 +82,14 @@ static bool wants(const struct sub *sub, struct ar_pool *pool, struct event_row 
 	return result;
 }
 
+/* Also true when it takes long to tell: the turn itself stops between two events. */
 bool batch_wanted(struct worker *w, struct ar_pool *pool, struct batch *batch)
 {
+	int64_t until = ar_mono_us() + TURN_US;
+
 	for (size_t i = 0; i < batch->n; i++) {
+		if (ar_mono_us() >= until)
+			return true;
 		for (size_t k = 0; k < w->subs->n; k++) {
 			if (wants(&w->subs->list[k], pool, &batch->events[i]))
 				return true;

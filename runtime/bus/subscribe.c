@@ -9,7 +9,8 @@
 
 #include <assert.h>
 
-#define TARGETS_MAX 32
+#define TARGETS_MAX       32
+#define SUBSCRIPTIONS_MAX 1000 /* of a tenant: each event is held against each */
 
 static const struct ar_bus_target *targets[TARGETS_MAX + 1];
 static size_t ntargets;
@@ -112,6 +113,19 @@ static int check_subscription(struct ar_pool *pool, const struct ar_subscription
 	return 0;
 }
 
+/* Under the lock of version_move(). */
+static AR_YIELDS int check_room(struct ar_scope *scope)
+{
+	struct ar_rows rows;
+
+	if (ar_query(scope, &rows, "SELECT count(*) FROM bus_subscription WHERE builtin = 0",
+		     AR_NO_ARGS) != 0)
+		return -1;
+	if (ar_rows_next(&rows) && ar_col_int(&rows, 0) < SUBSCRIPTIONS_MAX)
+		return 0;
+	return ar_fail_field("name", "too-many", "max", "1000");
+}
+
 static AR_YIELDS int write_row(struct ar_scope *scope, const struct ar_subscription *s,
 			       int64_t from_seq)
 {
@@ -129,6 +143,8 @@ static AR_YIELDS int write_row(struct ar_scope *scope, const struct ar_subscript
 		return -1;
 	if (changed > 0)
 		return 0;
+	if (check_room(scope) != 0)
+		return -1;
 	return ar_exec(
 		scope,
 		"INSERT INTO bus_subscription (name, builtin, topics, condition, kind, "

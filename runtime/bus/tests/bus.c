@@ -678,6 +678,28 @@ TEST(a_tenant_that_is_not_there_yet_is_no_error)
 	CHECK_INT(lines_until_resumed(rig, AR_E_NOT_FOUND, "\"level\":\"error\""), 0);
 }
 
+/* Each event is held against each subscription: a tenant has so many, and may change those. */
+TEST(subscriptions_are_bounded)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_subscription s = { .name = AR_STR("s"), .topics = AR_STR("*"),
+				     .kind = AR_STR("test"), .target = AR_STR("t") };
+	struct ar_scope scope;
+
+	reset(rig);
+	rig_exec(rig, "INSERT INTO bus_subscription (name, builtin, topics, condition, kind, target, "
+		      "options, max_attempts, from_seq) WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL "
+		      "SELECT n + 1 FROM up WHERE n < 999) SELECT 'n' || n, 0, 'x', '', 'test', 't', "
+		      "'{}', 10, 0 FROM up");
+	ar_scope_init(&scope, rig->db, pool);
+	CHECK(ar_subscribe(&scope, &s) == 0);
+	CHECK(ar_subscribe(&scope, &s) == 0);
+	s.name = AR_STR("one more");
+	CHECK_FAILS(ar_subscribe(&scope, &s), AR_E_INVALID);
+	ar_rollback(&scope);
+	ar_pool_free(pool);
+}
+
 TEST(sleeps_when_there_is_nothing)
 {
 	struct ar_bus_stats stats;
@@ -765,6 +787,7 @@ int main(void)
 		cmocka_unit_test(stored_effects_commit_with_the_position),
 		cmocka_unit_test(timers_fire_when_due),
 		cmocka_unit_test(resumes_after_a_restart),
+		cmocka_unit_test(subscriptions_are_bounded),
 		cmocka_unit_test(what_cannot_be_resumed_is_said),
 		cmocka_unit_test(a_tenant_that_is_not_there_yet_is_no_error),
 		cmocka_unit_test(sleeps_when_there_is_nothing),
