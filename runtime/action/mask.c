@@ -15,6 +15,7 @@
 
 static const char *names[NAMES_MAX]; /* grows while actions are registered */
 static size_t nnames;
+static uint32_t initials; /* of names, a bit for each letter: most members are told apart by it */
 
 /* Secret where its action takes it, and a word of everyday data elsewhere. */
 static const char *const common[] = { "current" };
@@ -27,8 +28,10 @@ static void learn(const char *name)
 	for (size_t i = 0; i < nnames; i++)
 		if (strcmp(names[i], name) == 0)
 			return;
-	if (nnames < NAMES_MAX)
-		names[nnames++] = name;
+	if (nnames == NAMES_MAX)
+		return;
+	names[nnames++] = name;
+	initials |= 1u << (name[0] & 31);
 }
 
 void mask_learn(const struct ar_action *action)
@@ -42,6 +45,7 @@ void mask_learn(const struct ar_action *action)
 void mask_done(void)
 {
 	nnames = 0;
+	initials = 0;
 }
 
 static char lower(char c)
@@ -68,9 +72,11 @@ static bool is_secret(const struct ar_json *member, const struct ar_json *more)
 	if (member->key.n == 0 ||
 	    (member->type != AR_STRING && member->type != AR_ARRAY && member->type != AR_OBJECT))
 		return false;
-	for (size_t i = 0; i < nnames; i++)
-		if (same_name(member->key, names[i]))
-			return true;
+	if (initials & 1u << (member->key.p[0] & 31) || member->key.p[0] == '_' ||
+	    member->key.p[0] == '-')
+		for (size_t i = 0; i < nnames; i++)
+			if (same_name(member->key, names[i]))
+				return true;
 	return more != NULL && ar_json_get_str(more, member->key) != NULL;
 }
 

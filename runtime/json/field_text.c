@@ -104,45 +104,76 @@ static const char *read_atom(const char *p, struct atom *atom)
 	return p + 1;
 }
 
-/* at[i]: the atoms so far can have matched the first i characters. */
-static void step(const struct atom *atom, const uint32_t *text, unsigned n, bool *at)
+struct work {             /* n: characters of the text */
+	uint32_t *points; /* [n] */
+	bool *at;    /* [n + 1]; at[i]: the atoms so far can have matched the first i characters */
+	int *change; /* [n + 2]: where ranges of reachable positions begin and end */
+	unsigned n;
+};
+
+static void step(const struct atom *atom, struct work *work)
 {
-	int change[PATTERN_TEXT + 3] = {
-		0
-	};                /* where ranges of reachable positions begin and end */
 	unsigned run = 0; /* characters from i on that the atom takes */
 	int open = 0;
 
-	for (unsigned i = n + 1; i-- > 0;) {
-		run = i < n && in_set(atom, text[i]) ? run + 1 : 0;
-		if (!at[i] || run < atom->min)
+	memset(work->change, 0, (work->n + 2) * sizeof(*work->change));
+	for (unsigned i = work->n + 1; i-- > 0;) {
+		run = i < work->n && in_set(atom, work->points[i]) ? run + 1 : 0;
+		if (!work->at[i] || run < atom->min)
 			continue;
-		change[i + atom->min]++;
-		change[i + AR_MIN(run, atom->max) + 1]--;
+		work->change[i + atom->min]++;
+		work->change[i + AR_MIN(run, atom->max) + 1]--;
 	}
-	for (unsigned i = 0; i <= n; i++) {
-		open += change[i];
-		at[i] = open > 0;
+	for (unsigned i = 0; i <= work->n; i++) {
+		open += work->change[i];
+		work->at[i] = open > 0;
 	}
+}
+
+static bool match(const char *pattern, struct ar_str text, struct work *work)
+{
+	const char *p = text.p, *end = text.p + text.n;
+	struct atom atom;
+
+	while (p < end)
+		work->points[work->n++] = next_point(&p);
+	memset(work->at, 0, work->n + 1);
+	work->at[0] = true;
+	while (*pattern != 0) {
+		pattern = read_atom(pattern, &atom);
+		step(&atom, work);
+	}
+	return work->at[work->n];
+}
+
+/* Nearly every text is a short one, and a fiber's stack that is used deeply costs page faults. */
+#define PATTERN_SHORT 128
+
+static __attribute__((noinline)) bool match_short(const char *pattern, struct ar_str text)
+{
+	uint32_t points[PATTERN_SHORT];
+	bool at[PATTERN_SHORT + 1];
+	int change[PATTERN_SHORT + 2];
+	struct work work = { points, at, change, 0 };
+
+	return match(pattern, text, &work);
+}
+
+static __attribute__((noinline)) bool match_long(const char *pattern, struct ar_str text)
+{
+	uint32_t points[PATTERN_TEXT];
+	bool at[PATTERN_TEXT + 1];
+	int change[PATTERN_TEXT + 2];
+	struct work work = { points, at, change, 0 };
+
+	return match(pattern, text, &work);
 }
 
 bool pattern_match(const char *pattern, struct ar_str text)
 {
-	uint32_t points[PATTERN_TEXT];
-	bool at[PATTERN_TEXT + 1] = { true };
-	const char *p = text.p, *end = text.p + text.n;
-	struct atom atom;
-	unsigned n = 0;
-
 	if (text.n > PATTERN_TEXT)
 		return false;
-	while (p < end)
-		points[n++] = next_point(&p);
-	while (*pattern != 0) {
-		pattern = read_atom(pattern, &atom);
-		step(&atom, points, n, at);
-	}
-	return at[n];
+	return text.n <= PATTERN_SHORT ? match_short(pattern, text) : match_long(pattern, text);
 }
 
 /* ---- e-mail ---- */
