@@ -208,9 +208,9 @@ static void fill_fiber(void *arg)
 		ar_err_clear();
 	} while (!stopping && line->more && line->first == NULL && has_room(line));
 	line->filling = false;
-	ar_cond_broadcast(&ended);
 	if (!stopping)
 		line_remove_if_idle(line);
+	ar_cond_broadcast(&ended);
 }
 
 static void driver_start(struct line *line, struct driver *driver);
@@ -266,9 +266,9 @@ AR_YIELDS static void driver_fiber(void *arg)
 	driver_free(line, driver);
 	line->active--;
 	next_start(line);
-	ar_cond_broadcast(&ended);
 	if (!stopping)
 		line_remove_if_idle(line);
+	ar_cond_broadcast(&ended);
 }
 
 static void driver_start(struct line *line, struct driver *driver)
@@ -482,15 +482,18 @@ static bool driver_stop(struct ar_str id AR_UNUSED, void *value, void *arg)
 	return true;
 }
 
-static bool line_stop(struct ar_str database AR_UNUSED, void *value, void *arg AR_UNUSED)
+static void line_stop(struct line *line)
 {
-	struct line *line = value;
-
 	line->first = NULL;
 	line->last = &line->first;
 	line->queued = 0;
 	line->more = false;
 	ar_map_each(line->drivers, driver_stop, line);
+}
+
+static bool line_stop_one(struct ar_str database AR_UNUSED, void *value, void *arg AR_UNUSED)
+{
+	line_stop(value);
 	return true;
 }
 
@@ -512,7 +515,7 @@ AR_YIELDS void workflow_engine_stop(void)
 	stopping = true;
 	if (lines == NULL)
 		return;
-	ar_map_each(lines, line_stop, NULL);
+	ar_map_each(lines, line_stop_one, NULL);
 	ar_shield(true);
 	for (;;) {
 		busy = false;
@@ -524,4 +527,36 @@ AR_YIELDS void workflow_engine_stop(void)
 	ar_shield(false);
 	ar_map_free(lines, NULL);
 	lines = NULL;
+}
+
+/* ---- a tenant goes ---- */
+
+struct closing {
+	struct ar_str database;
+	struct ar_wake done;
+};
+
+static void close_at_home(void *arg)
+{
+	struct closing *closing = arg;
+	struct line *line = line_find(closing->database);
+
+	ar_shield(true);
+	if (line != NULL && !stopping) {
+		line_stop(line);
+		line_remove_if_idle(line);
+		while (!stopping && line_find(closing->database) != NULL)
+			ar_cond_wait(&ended);
+	}
+	ar_shield(false);
+	ar_wake_post(&closing->done);
+}
+
+AR_YIELDS void workflow_close(struct ar_str database)
+{
+	struct closing closing = { .database = database };
+
+	ar_wake_init(&closing.done);
+	ar_bus_go_home(database, close_at_home, &closing);
+	ar_wake_wait(&closing.done);
 }

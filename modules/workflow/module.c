@@ -122,6 +122,7 @@ static int start(void)
 	ar_bus_register(&target);
 	ar_timer_register(&timer);
 	ar_bus_on_start(workflow_resume);
+	ar_tenant_on_close(workflow_close);
 	return 0;
 }
 

@@ -264,7 +264,8 @@ void workflow_cancel(struct ar_str database, struct ar_str run_id); /* any loop;
 AR_YIELDS int workflow_resume(struct ar_str database);
 AR_YIELDS int workflow_timer(struct ar_scope *scope, struct ar_str database,
 			     const struct ar_timer *timer);
-AR_YIELDS int workflow_engine_start(void); /* on each loop */
+AR_YIELDS void workflow_close(struct ar_str database); /* the tenant goes; any loop */
+AR_YIELDS int workflow_engine_start(void);             /* on each loop */
 AR_YIELDS void workflow_engine_stop(void);
 
 /* ---- actions ---- */

@@ -191,7 +191,8 @@ AR_YIELDS int ar_tenant_create(struct ar_str name,
 /* ---- delete and list ---- */
 
 static AR_YIELDS void (*on_delete[16])(struct ar_str name);
-static size_t non_delete;
+static AR_YIELDS void (*on_close[16])(struct ar_str name);
+static size_t non_delete, non_close;
 
 void ar_tenant_on_delete(AR_YIELDS void (*fn)(struct ar_str name))
 {
@@ -199,9 +200,15 @@ void ar_tenant_on_delete(AR_YIELDS void (*fn)(struct ar_str name))
 	on_delete[non_delete++] = fn;
 }
 
+void ar_tenant_on_close(AR_YIELDS void (*fn)(struct ar_str name))
+{
+	assert(non_close < AR_COUNT(on_close));
+	on_close[non_close++] = fn;
+}
+
 void tenant_manage_reset(void)
 {
-	non_delete = 0;
+	non_delete = non_close = 0;
 }
 
 static AR_YIELDS int delete_row(struct ar_str name, struct tenant_shared **ret_shared)
@@ -231,6 +238,8 @@ static AR_YIELDS int delete_rest(struct ar_str name, struct tenant_shared *share
 	int64_t until = ar_mono_ms() + DELETE_WAIT_MS;
 
 	tenant_shared_gone(shared);
+	for (size_t i = 0; i < non_close; i++)
+		on_close[i](name);
 	while (atomic_load(&shared->holders) > 0) {
 		if (ar_mono_ms() > until)
 			return ar_fail_why(AR_E_BUSY, "tenant %s is still held", shared->name);

@@ -53,6 +53,9 @@ AR_YIELDS int ar_tenant_delete(struct ar_str name);
 /* What else must let go of a tenant before its database goes (the bus's worker, files): called in
  * order of registration, once nobody can reach it any more. At start; at most 16. */
 void ar_tenant_on_delete(AR_YIELDS void (*fn)(struct ar_str name));
+/* Who works for a tenant on nobody's behalf (runs of workflows) lets go of it here: called as soon as
+ * it cannot be acquired any more, before the wait for those who hold it. At start; at most 16. */
+void ar_tenant_on_close(AR_YIELDS void (*fn)(struct ar_str name));
 /* Names after `after`, in order, at most limit; texts in pool. */
 AR_YIELDS int ar_tenant_list(struct ar_pool *pool, struct ar_str after, int limit,
 			     struct ar_json **ret);

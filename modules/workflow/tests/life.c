@@ -457,6 +457,30 @@ static void end_while_stopping(void *arg)
 
 ONCE(a_long_line_ends, begin_many, end_while_stopping, end_many)
 
+/* ---- a tenant goes ---- */
+
+static void delete_busy(void *arg)
+{
+	struct ar_str name = ar_str(rig_name);
+	int64_t before = ar_mono_ms();
+
+	rig_put("w", "steps:\n"
+		     "  a: {action: probe.slow, ms: 60000, note: a}\n"
+		     "  b: {action: probe.slow, ms: 60000, note: b}\n");
+	rig_put("v", "steps: {a: {action: probe.fail, note: a, times: 9, retry: {delay: 5s}}}\n");
+	for (int i = 0; i < 300; i++)
+		rig_start(i % 2 == 0 ? "w" : "v", "{}"); /* 256 with a driver, the rest in line */
+	ar_pool_reset(rig_pool);
+	ar_tenant_release(rig_tenant);
+	assert_ok(ar_tenant_delete(name));
+	assert_in_range(ar_mono_ms() - before, 0, 8000);
+	assert_ok(ar_tenant_create(name, NULL, NULL));
+	assert_ok(ar_tenant_acquire(name, &rig_tenant));
+	assert_int_equal(rig_count("SELECT count(*) FROM workflow_runs", AR_NO_ARGS), 0);
+}
+
+ONCE(a_busy_tenant_can_be_deleted, delete_busy)
+
 int main(void)
 {
 	static const struct ar_seam seam = { .now_ms = shifted_now };
@@ -473,6 +497,7 @@ int main(void)
 		cmocka_unit_test(secrets_go_with_the_run),
 		cmocka_unit_test(secrets_go_when_cancelled),
 		cmocka_unit_test(a_long_line_ends),
+		cmocka_unit_test(a_busy_tenant_can_be_deleted),
 	};
 	int failed;
 

@@ -42,10 +42,12 @@ static inline void rig_open_at(const char *folder)
 	for (const char *p = folder; *p != '\0'; p++)
 		hash = hash * 33 + (unsigned char)*p;
 	snprintf(rig_name, sizeof(rig_name), "t%08x", hash);
-	if (started)
+	if (started) {
 		ar_tenant_slot_register(&workflow_slot);
-	else
+		ar_tenant_on_close(workflow_close);
+	} else {
 		assert_ok(workflow_module.start());
+	}
 	started = true;
 	snprintf(probe_file, sizeof(probe_file), "%s/probe", house.data);
 }
