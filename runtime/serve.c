@@ -31,6 +31,7 @@
 #include "serve.h"
 
 #define SETS_MAX 64
+#define IDLE_MS  20000 /* of a handle; before it, a cold tenant holds its own for 30 s */
 
 static struct {
 	struct ar_pool *pool; /* texts of the start */
@@ -81,6 +82,7 @@ static int store_open(void)
 	const struct ar_store_options options = {
 		.url = ar_config_str("store"),
 		.data = folder_path(),
+		.idle_ms = IDLE_MS,
 		.slow_ms = ar_config_int("slow-ms"),
 		.pg_connections = (int)ar_config_int("pg-connections"),
 		.platform = platform_sets,

@@ -28,7 +28,7 @@ static const struct {
 
 #define DETACH_WAIT_MS 10000 /* for handles that are still held */
 #define DROP_WAIT_MS   10000
-#define TRIM_AFTER     16 /* handles that were closed */
+#define TRIM_AFTER     16 /* handles that were closed, or when none is left to close */
 
 static const struct ar_store_ops *driver_of(struct ar_str url)
 {
@@ -308,9 +308,9 @@ static void trim(AR_UNUSED void *arg)
 }
 
 /* Handles are made of many small blocks, allocated on many threads: freed, they would stay. */
-static void trim_after(unsigned *closed)
+static void trim_after(const struct ar_store_loop_core *here, unsigned *closed)
 {
-	if (*closed < TRIM_AFTER)
+	if (*closed == 0 || (*closed < TRIM_AFTER && here->idle_first != NULL))
 		return;
 	*closed = 0;
 	if (ar_offload_post(AR_OFFLOAD_IO, trim, NULL, NULL, NULL) != 0)
@@ -334,7 +334,7 @@ static void sweeper(void *arg)
 			closed++;
 			continue;
 		}
-		trim_after(&closed);
+		trim_after(here, &closed);
 		if (ar_cond_wait_for(&here->sweep, period) != 0) {
 			if (ar_cancelled())
 				break;
