@@ -8,8 +8,35 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import { expect } from "vitest";
-import type { Server } from "../harness/server.js";
 import { newTenant, type Tenant } from "../harness/client.js";
+import { Postgres } from "../harness/postgres.js";
+import { Server } from "../harness/server.js";
+
+// ---- the server, on either store ----
+
+export const stores = ["sqlite", "postgres"] as const;
+const databases = new WeakMap<Server, Postgres>();
+
+export async function serve(store: (typeof stores)[number] = "sqlite", args: string[] = []): Promise<Server> {
+  const postgres = store === "postgres" ? Postgres.start() : undefined;
+  try {
+    const server = await Server.start({ args: [...args, ...(postgres?.args ?? [])] });
+    if (postgres) databases.set(server, postgres);
+    return server;
+  } catch (error) {
+    postgres?.stop();
+    throw error;
+  }
+}
+
+export async function unserve(server?: Server): Promise<void> {
+  if (server === undefined) return;
+  try {
+    await server.stop();
+  } finally {
+    databases.get(server)?.stop();
+  }
+}
 
 // ---- requests, as they are written: no normalising of paths, no second thoughts about headers ----
 
@@ -270,6 +297,7 @@ export interface Route {
   allow: string; // "-" anyone, "+" signed in, or a permission; "" where the document does not say
   params: { name: string; in: string; schema: any }[];
   body?: any; // the schema of the JSON body, references resolved
+  item?: any; // the schema of one item of a list
   raw: boolean; // the body is bytes
   name: string;
 }
@@ -305,6 +333,7 @@ export async function routesOf(tenant: Furnished): Promise<Route[]> {
         allow: operation["x-apprun-allow"] ?? "",
         params: resolved(document, operation.parameters ?? []).filter((p: any) => p.schema && p.in !== "header"),
         body: resolved(document, content["application/json"]?.schema),
+        item: resolved(document, Object.values<any>(operation.responses ?? {})[0]?.content?.["application/json"]?.schema?.properties?.items?.items),
         raw: "application/octet-stream" in content,
         name: `${method.toUpperCase()} ${template}`,
       });
@@ -370,6 +399,17 @@ function dumpFile(path: string): Dump {
   }
 }
 
+function dumpPostgres(postgres: Postgres): Dump {
+  const text = execFileSync("pg_dump", ["--data-only", "--inserts", postgres.url], { maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "ignore"] }).toString("utf8");
+  const tables: Dump = {};
+  for (const statement of text.split(/\n(?=INSERT INTO |--|SELECT pg_catalog)/)) {
+    const table = /^INSERT INTO "?([^".\s]+)"?\."?([A-Za-z0-9_]+)"?/.exec(statement);
+    if (table !== null) (tables[`${table[1]}:${table[2]}`] ??= []).push(statement.trim());
+  }
+  for (const rows of Object.values(tables)) rows.sort(); // an update moves a row
+  return tables;
+}
+
 function files(folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -397,11 +437,18 @@ export function ask(server: Server, tenant: string, sql: string): any[] {
 export async function dump(server: Server, allowed: string[] = []): Promise<Dump> {
   const look = (): Dump => {
     const all: Dump = { blobs: files(join(server.data, "blobs")), folder: readdirSync(server.data).sort() };
+    const keep = (name: string, rows: string[]) => {
+      if (![...footprints, ...allowed].includes(name.slice(name.indexOf(":") + 1))) all[name] = rows;
+    };
+    const postgres = databases.get(server);
+    if (postgres) {
+      for (const [name, rows] of Object.entries(dumpPostgres(postgres))) keep(name, rows);
+      return all;
+    }
     const tenants = join(server.data, "tenants");
-    const databases = readdirSync(tenants).filter((f) => f.endsWith(".db")).map((f) => join(tenants, f));
-    for (const path of [join(server.data, "platform.db"), ...databases])
-      for (const [table, rows] of Object.entries(dumpFile(path)))
-        if (![...footprints, ...allowed].includes(table)) all[`${path.slice(server.data.length)}:${table}`] = rows;
+    const paths = readdirSync(tenants).filter((f) => f.endsWith(".db")).map((f) => join(tenants, f));
+    for (const path of [join(server.data, "platform.db"), ...paths])
+      for (const [table, rows] of Object.entries(dumpFile(path))) keep(`${path.slice(server.data.length)}:${table}`, rows);
     return all;
   };
   let before = look();
