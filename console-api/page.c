@@ -20,7 +20,8 @@ static const struct {
 };
 
 static const char policy[] =
-	"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+	"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' "
+	"data:; "
 	"connect-src 'self'; font-src 'self' data:; base-uri 'none'; form-action 'none'; "
 	"frame-ancestors 'none'";
 

@@ -74,11 +74,12 @@ static int check_json(struct ar_pool *pool, const struct data_collection *collec
 {
 	int rc = 0;
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an object with members */
 	ar_json_each (m, checked) {
 		const struct data_field *field = data_field_find(collection, m->key);
 		int64_t max, n;
 
-		if (field->type != DATA_JSON)
+		if (field == NULL || field->type != DATA_JSON)
 			continue;
 		if (m->type == AR_NULL && field->required)
 			rc = ar_fail_field(ar_strz(pool, m->key), "null");

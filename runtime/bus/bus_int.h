@@ -134,9 +134,9 @@ struct worker {
 	int64_t pruned_at;                 /* position at the last pruning */
 	int64_t pruned_ms;
 	unsigned failures; /* turns in a row */
-	bool worked;  /* found events or had a unit of work of its own: may have more soon */
-	bool settle;  /* about to end: stores the position first */
-	size_t batch; /* events to read next: smaller after trouble */
+	bool worked;       /* found events or had a unit of work of its own: may have more soon */
+	bool settle;       /* about to end: stores the position first */
+	size_t batch;      /* events to read next: smaller after trouble */
 	struct gap *gap;
 	struct job *running, *finished;
 	unsigned njobs;

@@ -18,9 +18,9 @@
 
 #define LINGER_MS     2000 /* a worker that found something stays awake for so long */
 #define WAIT_MAX_MS   60000
-#define PAUSE_MAX_MS  2000  /* after turns that failed */
+#define PAUSE_MAX_MS  2000         /* after turns that failed */
 #define POSITION_LAG  BATCH_EVENTS /* events that the stored position may be behind */
-#define STOP_MS       10000 /* jobs may go on for so long when the bus stops */
+#define STOP_MS       10000        /* jobs may go on for so long when the bus stops */
 #define PRUNE_EVENTS  1000
 #define PRUNE_ROWS    2000
 #define PRUNE_EACH_MS 600000

@@ -14,17 +14,18 @@
 
 #include "json/json.h"
 
-extern const struct ar_err_def AR_E_EXPR_SYNTAX[1];   /* 400 expr/syntax: position, reason */
-extern const struct ar_err_def AR_E_EXPR_LIMIT[1];    /* 422 expr/limit: what, max */
-extern const struct ar_err_def AR_E_EXPR_FIELD[1];    /* 422 expr/unknown-field: name, position */
-extern const struct ar_err_def AR_E_EXPR_FUNCTION[1]; /* 422 expr/unknown-function: name, position */
-extern const struct ar_err_def AR_E_EXPR_PARAM[1];    /* 422 expr/unbound: name, position */
-extern const struct ar_err_def AR_E_EXPR_TYPE[1];     /* 422 expr/type: position, expected, found */
+extern const struct ar_err_def AR_E_EXPR_SYNTAX[1]; /* 400 expr/syntax: position, reason */
+extern const struct ar_err_def AR_E_EXPR_LIMIT[1];  /* 422 expr/limit: what, max */
+extern const struct ar_err_def AR_E_EXPR_FIELD[1];  /* 422 expr/unknown-field: name, position */
+extern const struct ar_err_def
+	AR_E_EXPR_FUNCTION[1];                     /* 422 expr/unknown-function: name, position */
+extern const struct ar_err_def AR_E_EXPR_PARAM[1]; /* 422 expr/unbound: name, position */
+extern const struct ar_err_def AR_E_EXPR_TYPE[1];  /* 422 expr/type: position, expected, found */
 extern const struct ar_err_def *const ar_expr_errors[]; /* all of them; ends with NULL */
 
 #define AR_EXPR_LENGTH_MAX 8192 /* bytes of text */
-#define AR_EXPR_DEPTH_MAX 64
-#define AR_EXPR_NODES_MAX 1000
+#define AR_EXPR_DEPTH_MAX  64
+#define AR_EXPR_NODES_MAX  1000
 
 /*
  * The type that an expression has before any value is known. In memory DATE and DATETIME are texts
@@ -32,7 +33,7 @@ extern const struct ar_err_def *const ar_expr_errors[]; /* all of them; ends wit
  * integer of milliseconds. Every type may also be null.
  */
 enum ar_expr_type {
-	AR_X_NULL,     /* the literal null */
+	AR_X_NULL, /* the literal null */
 	AR_X_BOOL,
 	AR_X_INT,
 	AR_X_FLOAT,
@@ -40,7 +41,7 @@ enum ar_expr_type {
 	AR_X_DATE,
 	AR_X_DATETIME,
 	AR_X_DURATION,
-	AR_X_JSON,     /* known only when the value is there: JSON fields, @auth, @request, steps... */
+	AR_X_JSON, /* known only when the value is there: JSON fields, @auth, @request, steps... */
 };
 const char *ar_expr_type_name(enum ar_expr_type type); /* "datetime" */
 
@@ -55,12 +56,13 @@ struct ar_str ar_expr_text(const struct ar_expr *expr);
 /* What a name that is not a root stands for, as the place's own resolver says it. */
 struct ar_expr_field {
 	enum ar_expr_type type; /* not AR_X_NULL, not AR_X_DURATION */
-	size_t used;     /* parts of the path that name the field; the rest are members of its JSON
+	size_t used; /* parts of the path that name the field; the rest are members of its JSON
 			  * (type AR_X_JSON), else `used` must be all parts */
-	const char *sql; /* how SQL reaches it: "r.\"age\"". The resolver's text, alive as long as the
+	const char
+		*sql; /* how SQL reaches it: "r.\"age\"". The resolver's text, alive as long as the
 			  * expression, made of identifiers that the resolver knows. NULL: the same for
 			  * all rows, its value comes from env->get and is bound */
-	int id;          /* the resolver's own, for env->get */
+	int id;       /* the resolver's own, for env->get */
 	const void *ref; /* likewise */
 };
 

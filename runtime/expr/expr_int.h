@@ -26,8 +26,20 @@ enum node_kind {
 };
 
 /* Of N_COMPARE, N_IS_NULL and N_ARITH. */
-enum op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_LIKE, OP_NOT_LIKE,
-	  OP_ADD, OP_SUB, OP_MUL, OP_DIV };
+enum op {
+	OP_EQ,
+	OP_NE,
+	OP_LT,
+	OP_LE,
+	OP_GT,
+	OP_GE,
+	OP_LIKE,
+	OP_NOT_LIKE,
+	OP_ADD,
+	OP_SUB,
+	OP_MUL,
+	OP_DIV
+};
 
 /* What happens to an operand before it is used; chosen by the checker from the two types. */
 enum conv {
@@ -37,7 +49,7 @@ enum conv {
 	C_FLOAT,    /* a number as a float; anything else is null */
 	C_TEXT,     /* a text; anything else is null */
 	C_BOOL,
-	C_LOOSE,    /* numbers as floats; anything else as it is */
+	C_LOOSE, /* numbers as floats; anything else as it is */
 };
 
 struct func;
@@ -46,21 +58,21 @@ struct node {
 	enum node_kind kind;
 	enum op op;
 	enum ar_expr_type type; /* after the check */
-	bool any;      /* of N_COMPARE: the form with ? */
-	bool row;      /* depends on the row */
-	bool written;  /* a literal or a bound value */
-	bool checked;  /* a node may be shared */
-	unsigned at;   /* byte offset in the text */
+	bool any;               /* of N_COMPARE: the form with ? */
+	bool row;               /* depends on the row */
+	bool written;           /* a literal or a bound value */
+	bool checked;           /* a node may be shared */
+	unsigned at;            /* byte offset in the text */
 	unsigned depth, size;
-	struct ar_json value;      /* of N_LITERAL */
-	struct ar_str name;        /* of N_PARAM, N_CALL */
+	struct ar_json value;       /* of N_LITERAL */
+	struct ar_str name;         /* of N_PARAM, N_CALL */
 	const struct ar_str *parts; /* of N_PATH */
 	size_t nparts, used;        /* parts that name the root or field; the rest are members */
-	int root;                  /* of N_PATH: index into roots, or -1 for a field */
+	int root;                   /* of N_PATH: index into roots, or -1 for a field */
 	struct ar_expr_field field;
 	const struct func *func;
 	struct node **kids;
-	enum conv *conv;           /* one per kid, of N_ARITH, N_COMPARE, N_CALL */
+	enum conv *conv; /* one per kid, of N_ARITH, N_COMPARE, N_CALL */
 	size_t nkids;
 };
 
@@ -75,17 +87,32 @@ struct ar_expr {
 
 /* ---- lex.c ---- */
 
-enum token_kind { T_END, T_LITERAL, T_PATH, T_NAME, T_PARAM, T_OP, T_ANY_OP, T_AND, T_OR, T_NOT, T_IN,
-		  T_OPEN, T_CLOSE, T_COMMA, T_BAD };
+enum token_kind {
+	T_END,
+	T_LITERAL,
+	T_PATH,
+	T_NAME,
+	T_PARAM,
+	T_OP,
+	T_ANY_OP,
+	T_AND,
+	T_OR,
+	T_NOT,
+	T_IN,
+	T_OPEN,
+	T_CLOSE,
+	T_COMMA,
+	T_BAD
+};
 
 struct token {
 	enum token_kind kind;
 	enum op op;
 	unsigned at;
-	struct ar_json value;         /* of a literal */
-	enum ar_expr_type type;       /* of a literal */
-	struct ar_str name;           /* T_NAME (before a parenthesis), T_PARAM */
-	struct ar_str parts[16];      /* T_PATH */
+	struct ar_json value;    /* of a literal */
+	enum ar_expr_type type;  /* of a literal */
+	struct ar_str name;      /* T_NAME (before a parenthesis), T_PARAM */
+	struct ar_str parts[16]; /* T_PATH */
 	size_t nparts;
 };
 
@@ -129,7 +156,8 @@ bool value_has_wildcard(struct ar_str pattern);
 struct ar_str value_unescape(struct ar_pool *pool, struct ar_str pattern); /* \% to % */
 void value_convert(enum conv conv, struct ar_pool *pool, struct ar_json *v);
 void value_arith(enum op op, const struct ar_json *a, const struct ar_json *b, struct ar_json *ret);
-void value_time(struct ar_pool *pool, int64_t ms, struct ar_json *ret); /* null outside of the years */
+void value_time(struct ar_pool *pool, int64_t ms,
+		struct ar_json *ret); /* null outside of the years */
 bool value_ms(const struct ar_json *time, int64_t *ret);
 bool value_float_ok(double v); /* in the range that arithmetic knows */
 /* The member that is named by the parts; NULL when there is none. */
@@ -138,7 +166,7 @@ bool value_index(struct ar_str part, int64_t *ret); /* all digits: an index */
 
 #define TIME_MIN_MS INT64_C(-62135596800000) /* 0001-01-01T00:00:00.000Z */
 #define TIME_MAX_MS INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
-#define TEXT_MAX ((size_t)1 << 20)
+#define TEXT_MAX    ((size_t)1 << 20)
 
 /* ---- eval.c ---- */
 

@@ -229,7 +229,7 @@ static int parse_product(struct parser *p, struct node **ret)
 		return -1;
 	while (is_op(p, OP_MUL, OP_DIV)) {
 		struct token op = p->lexer.now;
-		struct node *right;
+		struct node *right = NULL;
 
 		if (lex_next(&p->lexer) != 0 || parse_prefix(p, &right) != 0 ||
 		    node_op(p, N_ARITH, &op, *ret, right, ret) != 0)
@@ -244,7 +244,7 @@ static int parse_sum(struct parser *p, struct node **ret)
 		return -1;
 	while (is_op(p, OP_ADD, OP_SUB)) {
 		struct token op = p->lexer.now;
-		struct node *right;
+		struct node *right = NULL;
 
 		if (lex_next(&p->lexer) != 0 || parse_product(p, &right) != 0 ||
 		    node_op(p, N_ARITH, &op, *ret, right, ret) != 0)
@@ -257,7 +257,7 @@ static int parse_in(struct parser *p, struct node *left, struct node **ret)
 {
 	struct token op = { .kind = T_OP, .op = OP_EQ, .at = p->lexer.now.at };
 	struct list list = { 0 };
-	struct node *right;
+	struct node *right = NULL;
 
 	if (lex_next(&p->lexer) != 0)
 		return -1;
@@ -278,7 +278,7 @@ static int parse_in(struct parser *p, struct node *left, struct node **ret)
 static int parse_comparison(struct parser *p, struct node **ret)
 {
 	struct token op;
-	struct node *right;
+	struct node *right = NULL;
 
 	if (parse_sum(p, ret) != 0)
 		return -1;

@@ -25,8 +25,8 @@
 #define PIPELINE_MAX     (64 * 1024) /* of input kept while a request runs */
 #define LINGER_MS        2000
 #define REPLY_FREE       (256 * 1024) /* smaller replies are not counted */
-#define BODY_TIME_FACTOR 3           /* a body may take so many times header_ms, and then */
-#define BODY_RATE_MIN    (16 * 1024) /* ... a second more for each so many bytes that came */
+#define BODY_TIME_FACTOR 3            /* a body may take so many times header_ms, and then */
+#define BODY_RATE_MIN    (16 * 1024)  /* ... a second more for each so many bytes that came */
 #define SEND_MIN         4096 /* a reader that takes less than this in send_stall_ms is closed */
 
 struct conn;

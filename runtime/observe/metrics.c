@@ -105,7 +105,7 @@ static struct ar_series *series_new(struct ar_metric_int *in, const struct ar_st
 
 static struct ar_series *series_other(struct ar_metric_int *in)
 {
-	struct ar_str values[AR_METRIC_LABELS];
+	struct ar_str values[AR_METRIC_LABELS] = { 0 };
 
 	for (size_t i = 0; i < AR_METRIC_LABELS; i++)
 		values[i] = AR_STR("other");
@@ -161,7 +161,7 @@ struct ar_series *ar_series_get(struct ar_metric *metric, const struct ar_str *v
 
 struct ar_series *ar_series_of(struct ar_metric *metric, ...)
 {
-	struct ar_str values[AR_METRIC_LABELS];
+	struct ar_str values[AR_METRIC_LABELS] = { 0 };
 	const char *value;
 	size_t n = 0;
 	va_list ap;

@@ -58,7 +58,7 @@ bool ar_ready(struct ar_buf *buf, int64_t timeout_ms)
 	static const char *const names[] = {
 		[AR_STARTING] = "starting", [AR_STOPPING] = "stopping"
 	};
-	const char *results[CHECKS_MAX];
+	const char *results[CHECKS_MAX] = { NULL };
 	enum ar_state now = ar_state();
 	bool ready = true;
 	struct ar_jw w;

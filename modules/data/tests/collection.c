@@ -286,12 +286,13 @@ TEST(a_default_for_many_records)
 
 	GOOD(w, "data.create_collection", "{'name':'many','fields':[{'name':'n','type':'int'}]}");
 	ar_scope_init(&scope, w->tenant->db, pool);
-	assert_ok(ar_exec(&scope,
-			  "INSERT INTO \"c_many\" (\"id\", \"created\", \"updated\", "
-			  "\"ar_revision\", \"n\") "
-			  "WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < "
-			  "40321) SELECT 'id' || (n + 100000), '', '', 1, n FROM up",
-			  AR_NO_ARGS, NULL));
+	assert_ok(ar_exec(
+		&scope,
+		"INSERT INTO \"c_many\" (\"id\", \"created\", \"updated\", "
+		"\"ar_revision\", \"n\") "
+		"WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up WHERE n < "
+		"40321) SELECT 'id' || (n + 100000), '', '', 1, n FROM up",
+		AR_NO_ARGS, NULL));
 	assert_ok(ar_commit(&scope));
 	ar_go("ticker", tick, &ticker, AR_NO_DEADLINE);
 	began = ar_mono_us();

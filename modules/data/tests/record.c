@@ -517,12 +517,14 @@ TEST(a_collection_that_changes_meanwhile_is_a_conflict)
 	struct ar_scope scope;
 
 	GOOD(w, "data.create_collection",
-	     "{'name':'moving','fields':[{'name':'kept','type':'text'},{'name':'gone','type':'text'}]}");
+	     "{'name':'moving','fields':[{'name':'kept','type':'text'},{'name':'gone','type':'text'"
+	     "}]}");
 	record = GOOD(w, "data.create_record", "{'collection':'moving','data':{'kept':'a'}}");
 	ar_scope_init(&scope, w->tenant->db, pool);
-	assert_ok(ar_exec(&scope, "ALTER TABLE \"c_moving\" DROP COLUMN \"gone\"", AR_NO_ARGS,
-			  NULL));
-	assert_ok(ar_exec(&scope, "UPDATE data_collections SET revision = revision + 1 WHERE name = ?",
+	assert_ok(
+		ar_exec(&scope, "ALTER TABLE \"c_moving\" DROP COLUMN \"gone\"", AR_NO_ARGS, NULL));
+	assert_ok(ar_exec(&scope,
+			  "UPDATE data_collections SET revision = revision + 1 WHERE name = ?",
 			  AR_ARGS(AR_J_Z("moving")), NULL));
 	ar_go("late", late_create, &late, AR_NO_DEADLINE);
 	assert_ok(ar_commit(&scope));
@@ -531,14 +533,15 @@ TEST(a_collection_that_changes_meanwhile_is_a_conflict)
 	assert_int_equal(late.rc, -1);
 	assert_string_equal(late.def->slug, "conflict");
 	assert_fails(CALL(w, "data.update_record",
-			  "{'collection':'moving','id':'%s','data':{'gone':'z'}}", id_of(w, record)),
+			  "{'collection':'moving','id':'%s','data':{'gone':'z'}}",
+			  id_of(w, record)),
 		     AR_E_CONFLICT);
 	assert_fails(CALL(w, "data.delete_record", "{'collection':'moving','id':'%s'}",
 			  id_of(w, record)),
 		     AR_E_CONFLICT);
-	assert_fails(CALL(w, "data.get_record", "{'collection':'moving','id':'%s'}",
-			  id_of(w, record)),
-		     AR_E_CONFLICT);
+	assert_fails(
+		CALL(w, "data.get_record", "{'collection':'moving','id':'%s'}", id_of(w, record)),
+		AR_E_CONFLICT);
 	assert_fails(CALL(w, "data.list_records", "{'collection':'moving'}"), AR_E_CONFLICT);
 	ar_pool_free(pool);
 }

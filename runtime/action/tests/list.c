@@ -193,11 +193,11 @@ BODY(times_are_exact)
 
 	ar_scope_init(&scope, w->tenant->db, w->pool);
 	for (int64_t i = 0; i < (int64_t)AR_COUNT(from) * 1000; i += 37)
-		assert_ok(ar_exec(&scope,
-				  "INSERT INTO thing (id, num, active, created) VALUES (?, ?, 1, ?)",
-				  AR_ARGS(AR_J_STR(ar_strf(w->pool, "id%lld", (long long)i)),
-					  AR_J_INT(i), AR_J_INT(from[i / 1000] + i % 1000)),
-				  NULL));
+		assert_ok(ar_exec(
+			&scope, "INSERT INTO thing (id, num, active, created) VALUES (?, ?, 1, ?)",
+			AR_ARGS(AR_J_STR(ar_strf(w->pool, "id%lld", (long long)i)), AR_J_INT(i),
+				AR_J_INT(from[i / 1000] + i % 1000)),
+			NULL));
 	assert_ok(ar_commit(&scope));
 	for (int64_t i = 0; i < (int64_t)AR_COUNT(from) * 1000; i += 37) {
 		ar_time_format(from[i / 1000] + i % 1000, time);
@@ -349,8 +349,11 @@ BODY(refused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_item),        cmocka_unit_test(filters_and_sorts), cmocka_unit_test(times_are_exact),
-		cmocka_unit_test(pages_both_ways), cmocka_unit_test(pages_while_it_changes),
+		cmocka_unit_test(one_item),
+		cmocka_unit_test(filters_and_sorts),
+		cmocka_unit_test(times_are_exact),
+		cmocka_unit_test(pages_both_ways),
+		cmocka_unit_test(pages_while_it_changes),
 		cmocka_unit_test(refused),
 	};
 

@@ -682,15 +682,18 @@ TEST(a_tenant_that_is_not_there_yet_is_no_error)
 TEST(subscriptions_are_bounded)
 {
 	struct ar_pool *pool = ar_pool_new();
-	struct ar_subscription s = { .name = AR_STR("s"), .topics = AR_STR("*"),
-				     .kind = AR_STR("test"), .target = AR_STR("t") };
+	struct ar_subscription s = { .name = AR_STR("s"),
+				     .topics = AR_STR("*"),
+				     .kind = AR_STR("test"),
+				     .target = AR_STR("t") };
 	struct ar_scope scope;
 
 	reset(rig);
-	rig_exec(rig, "INSERT INTO bus_subscription (name, builtin, topics, condition, kind, target, "
-		      "options, max_attempts, from_seq) WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL "
-		      "SELECT n + 1 FROM up WHERE n < 999) SELECT 'n' || n, 0, 'x', '', 'test', 't', "
-		      "'{}', 10, 0 FROM up");
+	rig_exec(rig,
+		 "INSERT INTO bus_subscription (name, builtin, topics, condition, kind, target, "
+		 "options, max_attempts, from_seq) WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL "
+		 "SELECT n + 1 FROM up WHERE n < 999) SELECT 'n' || n, 0, 'x', '', 'test', 't', "
+		 "'{}', 10, 0 FROM up");
 	ar_scope_init(&scope, rig->db, pool);
 	CHECK(ar_subscribe(&scope, &s) == 0);
 	CHECK(ar_subscribe(&scope, &s) == 0);

@@ -139,7 +139,7 @@ static void starting_a_fiber_is_cheap(void **state)
 	ar_loop_run(loop);
 	ar_loop_free(loop);
 	print_message("a fiber's start and end: %.0f ns\n", (double)us[0] * 1000 / STARTS);
-	#ifndef AR_TSAN
+#ifndef AR_TSAN
 	assert_true(us[0] / STARTS < 50);
 #endif
 }
