@@ -113,7 +113,9 @@ static const struct ar_action actions[] = {
 	{ 0 },
 };
 
-static const struct ar_bus_target target = { .kind = "workflow", .deliver = workflow_deliver };
+static const struct ar_bus_target target = { .kind = "workflow",
+					     .deliver = workflow_deliver,
+					     .transactional = true };
 static const struct ar_timer_kind timer = { .kind = "workflow", .fire = workflow_timer };
 
 static int start(void)

@@ -118,7 +118,7 @@ AR_YIELDS int workflow_run_create(struct ar_call *call)
 	struct workflow_mask mask;
 	struct ar_jw *w;
 
-	if (workflow_run_start(&call->scope, call->tenant, &start, &started) != 0 ||
+	if (workflow_run_start(&call->scope, call->tenant->name, &start, &started) != 0 ||
 	    run_graph(call, started.version, &graph) != 0)
 		return -1;
 	mask = workflow_mask(call->pool, graph, start.input);

@@ -33,13 +33,13 @@ AR_YIELDS static int current_version(struct ar_scope *scope, struct ar_str workf
 	return 0;
 }
 
-AR_YIELDS int workflow_run_start(struct ar_scope *scope, struct ar_tenant *tenant,
+AR_YIELDS int workflow_run_start(struct ar_scope *scope, struct ar_str database,
 				 const struct workflow_start *start, struct workflow_started *ret)
 {
 	struct beginning *b = ar_new(scope->pool, struct beginning);
 	int64_t changed = 0, now = ar_now_ms();
 
-	b->database = tenant->name;
+	b->database = ar_str_dup(scope->pool, database);
 	b->id = start->id.n > 0 ? start->id : ar_id(scope->pool);
 	b->seed.input = ar_json_print(scope->pool, start->input);
 	b->seed.cause = ar_json_print(scope->pool, start->cause);
@@ -82,9 +82,10 @@ static bool own_end(const struct ar_delivery *delivery)
 	       ar_str_eq(ar_json_text(event->data, "workflow", AR_STR("")), delivery->target);
 }
 
+/* In the bus's own unit of work: the run begins with the commit that moves the position. */
 AR_YIELDS int workflow_deliver(struct ar_delivery *delivery)
 {
-	struct ar_pool *pool = delivery->pool;
+	struct ar_pool *pool = delivery->scope->pool;
 	const struct ar_event *event = delivery->event;
 	struct workflow_start start = {
 		.workflow = delivery->target,
@@ -95,20 +96,8 @@ AR_YIELDS int workflow_deliver(struct ar_delivery *delivery)
 		.trace_id = event->trace_id,
 	};
 	struct workflow_started started;
-	struct ar_tenant *tenant;
-	struct ar_scope scope;
-	int result;
 
 	if (own_end(delivery))
 		return 0;
-	if (ar_tenant_acquire(delivery->database, &tenant) != 0)
-		return -1;
-	ar_scope_init(&scope, tenant->db, pool);
-	result = workflow_run_start(&scope, tenant, &start, &started);
-	if (result == 0)
-		result = ar_commit(&scope);
-	else
-		ar_rollback(&scope);
-	ar_tenant_release(tenant);
-	return result;
+	return workflow_run_start(delivery->scope, delivery->database, &start, &started);
 }

@@ -162,6 +162,14 @@ AR_YIELDS static void failed(struct attempt *attempt, struct ar_pool *pool)
 
 /* ---- one attempt ---- */
 
+/* An effect in the store is undone when the run has ended; one outside must not begin. */
+AR_YIELDS static int may_act(const struct workflow_run *run, const struct ar_action *action)
+{
+	int over = action->flags & AR_A_OUTSIDE ? workflow_run_is_over(run) : 0;
+
+	return over > 0 ? ar_fail(WORKFLOW_E_OVER) : over;
+}
+
 AR_YIELDS static int try_once(struct attempt *attempt, struct ar_pool *pool, struct ar_json **ret)
 {
 	struct workflow_run *run = attempt->run;
@@ -188,6 +196,8 @@ AR_YIELDS static int try_once(struct attempt *attempt, struct ar_pool *pool, str
 	if (workflow_step_input(run, step, pool, &input) != 0)
 		return -1;
 	invoke.input = input;
+	if (may_act(run, step->action) != 0)
+		return -1;
 	if (ar_action_invoke(pool, &invoke, ret) != 0)
 		return -1;
 	if (!attempt->written)

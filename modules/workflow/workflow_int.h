@@ -236,7 +236,7 @@ struct workflow_started {
 	bool again; /* it was there already, and is left alone */
 };
 /* Writes a run in the scope's unit and has it driven after the commit. Texts in the scope's pool. */
-AR_YIELDS int workflow_run_start(struct ar_scope *scope, struct ar_tenant *tenant,
+AR_YIELDS int workflow_run_start(struct ar_scope *scope, struct ar_str database,
 				 const struct workflow_start *start, struct workflow_started *ret);
 AR_YIELDS int workflow_deliver(struct ar_delivery *delivery);
 
