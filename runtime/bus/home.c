@@ -212,7 +212,6 @@ static struct wake *wake_new(struct ar_str database, bool look, int64_t due_ms)
 
 /* Wakes for other loops that this loop has gathered in its turn. */
 static __thread struct wake *gathered;
-static __thread struct ar_loop *gathering; /* the loop that the hook was given to */
 
 static void gathered_send(void *arg)
 {
@@ -228,10 +227,7 @@ static void gathered_send(void *arg)
 
 static void gather(struct ar_loop *loop, struct ar_str database, bool look, int64_t due_ms)
 {
-	if (gathering != loop) {
-		ar_loop_before_wait(loop, gathered_send, NULL);
-		gathering = loop;
-	}
+	ar_loop_before_wait(loop, gathered_send, NULL);
 	for (struct wake *wake = gathered; wake != NULL; wake = wake->next) {
 		if (!ar_str_eq(wake->database, database))
 			continue;

@@ -33,7 +33,9 @@ void ar_loop_set_wait(struct ar_loop *loop, void (*wait)(void *arg, int timeout_
 int ar_loop_fd(const struct ar_loop *loop);
 /* Runs fn(arg) on the loop, in order of posting, outside of any fiber. Any thread. */
 void ar_post(struct ar_loop *loop, void (*fn)(void *arg), void *arg);
-/* Calls fn each time before the loop blocks (flush what was gathered in this turn). */
+/* Calls fn each time before the loop blocks (flush what was gathered in this turn). The same fn and arg
+ * again are one: who cannot know whether this loop has its hook asks each time, since the next loop
+ * of a thread may stand where the last one stood. */
 void ar_loop_before_wait(struct ar_loop *loop, void (*fn)(void *arg), void *arg);
 size_t ar_loop_fibers(const struct ar_loop *loop);
 

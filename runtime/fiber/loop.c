@@ -94,6 +94,9 @@ void ar_loop_set_wait(struct ar_loop *loop, void (*wait)(void *arg, int timeout_
 
 void ar_loop_before_wait(struct ar_loop *loop, void (*fn)(void *arg), void *arg)
 {
+	for (size_t i = 0; i < loop->nhooks; i++)
+		if (loop->hooks[i].fn == fn && loop->hooks[i].arg == arg)
+			return;
 	loop->hooks =
 		ar_heap_realloc(loop->hooks, (loop->nhooks + 1) * sizeof(struct ar_loop_hook));
 	loop->hooks[loop->nhooks].fn = fn;

@@ -656,9 +656,14 @@ BODY(hooks_run_before_waiting)
 {
 	int calls = 0;
 
+	int other = 0;
+
 	ar_loop_before_wait(ar_loop(), hook_mark, &calls);
+	ar_loop_before_wait(ar_loop(), hook_mark, &calls); /* is the same */
+	ar_loop_before_wait(ar_loop(), hook_mark, &other);
 	ar_sleep(1);
 	assert_true(calls >= 1);
+	assert_int_equal(calls, other);
 	END();
 }
 

@@ -144,11 +144,7 @@ static void turn_over(AR_UNUSED void *arg)
 
 static void sqlite_attach(AR_UNUSED struct ar_store_loop *loop)
 {
-	static _Thread_local struct ar_loop *hooked;
-
-	if (hooked != ar_loop()) /* a loop may be attached again */
-		ar_loop_before_wait(ar_loop(), turn_over, NULL);
-	hooked = ar_loop();
+	ar_loop_before_wait(ar_loop(), turn_over, NULL);
 }
 
 /* ---- work that blocks, in the pool ---- */
