@@ -63,28 +63,12 @@ struct ar_tenant_slot auth_signing_slot = { .name = "auth keys",
 					    .load = signing_load,
 					    .unload = signing_unload };
 
-struct held {
-	struct ar_tenant *tenant;
-	struct auth_signing *signing;
-};
-
-static void signing_drop(void *arg)
-{
-	struct held *held = arg;
-
-	ar_tenant_drop(held->tenant, &auth_signing_slot, held->signing);
-}
-
 AR_YIELDS int auth_signing_get(struct ar_call *call, struct auth_signing **ret)
 {
-	struct held *held = ar_new(call->pool, struct held);
 	void *value;
 
-	if (ar_tenant_get(call->tenant, &auth_signing_slot, &value) != 0)
+	if (ar_tenant_use(call->tenant, &auth_signing_slot, call->pool, &value) != 0)
 		return -1;
-	held->tenant = call->tenant;
-	held->signing = value;
-	ar_defer(call->pool, signing_drop, held);
 	*ret = value;
 	return 0;
 }

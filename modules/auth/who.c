@@ -31,28 +31,12 @@ int auth_changes(struct ar_call *call)
 	return ar_tenant_changes(call->tenant, &auth_slot, &call->scope);
 }
 
-struct held {
-	struct ar_tenant *tenant;
-	struct auth_memory *memory;
-};
-
-static void memory_drop(void *arg)
-{
-	struct held *held = arg;
-
-	ar_tenant_drop(held->tenant, &auth_slot, held->memory);
-}
-
 AR_YIELDS static int memory_get(struct ar_call *call, struct auth_memory **ret)
 {
-	struct held *held = ar_new(call->pool, struct held);
 	void *value;
 
-	if (ar_tenant_get(call->tenant, &auth_slot, &value) != 0)
+	if (ar_tenant_use(call->tenant, &auth_slot, call->pool, &value) != 0)
 		return -1;
-	held->tenant = call->tenant;
-	held->memory = value;
-	ar_defer(call->pool, memory_drop, held);
 	*ret = value;
 	return 0;
 }

@@ -243,27 +243,13 @@ static void schema_unload(void *value)
 
 struct ar_tenant_slot data_slot = { .name = "data", .load = schema_load, .unload = schema_unload };
 
-struct hold {
-	struct ar_tenant *tenant;
-	void *value;
-};
-
-static void hold_end(void *arg)
-{
-	struct hold *hold = arg;
-
-	ar_tenant_drop(hold->tenant, &data_slot, hold->value);
-}
-
 AR_YIELDS int data_schema_get(struct ar_call *call, const struct data_schema **ret)
 {
-	struct hold *hold = ar_new(call->pool, struct hold);
+	void *value;
 
-	hold->tenant = call->tenant;
-	if (ar_tenant_get(call->tenant, &data_slot, &hold->value) != 0)
+	if (ar_tenant_use(call->tenant, &data_slot, call->pool, &value) != 0)
 		return -1;
-	ar_defer(call->pool, hold_end, hold);
-	*ret = hold->value;
+	*ret = value;
 	return 0;
 }
 

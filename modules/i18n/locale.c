@@ -57,27 +57,13 @@ int i18n_changes(struct ar_call *call)
 	return ar_tenant_changes(call->tenant, &i18n_slot, &call->scope);
 }
 
-struct held {
-	struct ar_tenant *tenant;
-	void *value;
-};
-
-static void held_drop(void *arg)
-{
-	struct held *held = arg;
-
-	ar_tenant_drop(held->tenant, &i18n_slot, held->value);
-}
-
 AR_YIELDS int i18n_remembered_get(struct ar_call *call, struct i18n_remembered **ret)
 {
-	struct held *held = ar_new(call->pool, struct held);
+	void *value;
 
-	if (ar_tenant_get(call->tenant, &i18n_slot, &held->value) != 0)
+	if (ar_tenant_use(call->tenant, &i18n_slot, call->pool, &value) != 0)
 		return -1;
-	held->tenant = call->tenant;
-	ar_defer(call->pool, held_drop, held);
-	*ret = held->value;
+	*ret = value;
 	return 0;
 }
 

@@ -102,18 +102,6 @@ AR_YIELDS static int bucket_read(struct ar_scope *scope, struct ar_str name,
 	return 0;
 }
 
-struct held {
-	struct ar_tenant *tenant;
-	void *value;
-};
-
-static void held_drop(void *arg)
-{
-	struct held *held = arg;
-
-	ar_tenant_drop(held->tenant, &storage_slot, held->value);
-}
-
 static void bucket_defer(void *arg)
 {
 	bucket_free(arg);
@@ -151,15 +139,13 @@ AR_YIELDS static int bucket_load(struct ar_call *call, struct ar_map *map, struc
 AR_YIELDS int storage_bucket_get(struct ar_call *call, struct ar_str name,
 				 struct storage_bucket **ret)
 {
-	struct held *held = ar_new(call->pool, struct held);
 	struct storage_bucket *bucket;
+	void *map;
 
-	if (ar_tenant_get(call->tenant, &storage_slot, &held->value) != 0)
+	if (ar_tenant_use(call->tenant, &storage_slot, call->pool, &map) != 0)
 		return -1;
-	held->tenant = call->tenant;
-	ar_defer(call->pool, held_drop, held);
-	bucket = ar_map_get(held->value, name);
-	if (bucket == NULL && bucket_load(call, held->value, name, &bucket) != 0)
+	bucket = ar_map_get(map, name);
+	if (bucket == NULL && bucket_load(call, map, name, &bucket) != 0)
 		return call->who->kind == AR_WHO_ANYONE && ar_err_is(AR_E_NOT_FOUND)
 			       ? ar_fail(AR_E_UNAUTHORIZED)
 			       : -1;

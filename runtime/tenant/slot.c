@@ -131,6 +131,32 @@ void ar_tenant_drop(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void 
 		assert(!"a slot's value was dropped once too often");
 }
 
+struct use {
+	struct ar_tenant *tenant;
+	struct ar_tenant_slot *slot;
+	void *value;
+};
+
+static void use_end(void *arg)
+{
+	struct use *use = arg;
+
+	ar_tenant_drop(use->tenant, use->slot, use->value);
+}
+
+AR_YIELDS int ar_tenant_use(struct ar_tenant *tenant, struct ar_tenant_slot *slot,
+			    struct ar_pool *pool, void **ret)
+{
+	struct use *use = ar_new(pool, struct use);
+
+	*use = (struct use){ .tenant = tenant, .slot = slot };
+	if (ar_tenant_get(tenant, slot, &use->value) != 0)
+		return -1;
+	ar_defer(pool, use_end, use);
+	*ret = use->value;
+	return 0;
+}
+
 static void orphan(struct slot_value *value)
 {
 	value->next = orphans;

@@ -74,6 +74,9 @@ void ar_tenant_slot_register(struct ar_tenant_slot *slot); /* at start, before t
  * when the tenant is released before: drop it on the same loop. */
 AR_YIELDS int ar_tenant_get(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void **ret);
 void ar_tenant_drop(struct ar_tenant *tenant, struct ar_tenant_slot *slot, void *value);
+/* The same for as long as the pool lives, which drops it: what a call wants. */
+AR_YIELDS int ar_tenant_use(struct ar_tenant *tenant, struct ar_tenant_slot *slot,
+			    struct ar_pool *pool, void **ret);
 /* The cached thing changes with this unit of work: its epoch moves after the commit. */
 int ar_tenant_changes(struct ar_tenant *tenant, struct ar_tenant_slot *slot,
 		      struct ar_scope *scope);
