@@ -135,7 +135,7 @@ static int text_read(const struct workflow_reader *reader, struct ar_str s,
 			break;
 		end = expr_end(s, start + 2);
 		if (end == s.n)
-			return workflow_bad(where, "${ without its }");
+			return workflow_bad(where, "a ${ has no end");
 		if (expr_read(reader, ar_str_sub(s, start + 2, end - start - 2), false, where,
 			      &part->expr) != 0)
 			return -1;

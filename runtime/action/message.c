@@ -3,10 +3,13 @@
  * the build, read once.
  *
  * A key is an error's slug, "field/CODE", or any of the two with ".detail" behind it. {name} in a
- * text is replaced by the parameter of that name, and stays as it is when there is none.
+ * text is replaced by the parameter of that name, and stays as it is when there is none. The
+ * parameters reason, what, expected and found hold words of the source: they are looked up in turn,
+ * as "reason/VALUE", and stand as they are when there is no such word.
  */
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "action/action_int.h"
 
@@ -126,7 +129,24 @@ const char *ar_language(struct ar_str accept_language)
 
 /* ---- texts ---- */
 
-static struct ar_str fill(struct ar_pool *pool, struct ar_str text,
+static struct ar_str word_of(size_t language, const struct ar_err_param *param)
+{
+	static const char *const wordy[] = { "reason", "what", "expected", "found" };
+	const struct ar_json *word = NULL;
+	char key[160];
+
+	for (size_t i = 0; i < AR_COUNT(wordy) && word == NULL; i++) {
+		int n = strcmp(param->key, wordy[i]) == 0
+				? snprintf(key, sizeof(key), "%s/%s", param->key, param->value)
+				: -1;
+
+		if (n > 0 && (size_t)n < sizeof(key))
+			word = ar_map_get(texts[language], ar_str(key));
+	}
+	return word != NULL ? word->s : ar_str(param->value);
+}
+
+static struct ar_str fill(struct ar_pool *pool, size_t language, struct ar_str text,
 			  const struct ar_err_param *params)
 {
 	struct ar_buf *out = ar_buf_new(pool, 64 * 1024);
@@ -142,7 +162,7 @@ static struct ar_str fill(struct ar_pool *pool, struct ar_str text,
 		if (param == NULL) {
 			ar_buf_char(out, text.p[i]);
 		} else {
-			ar_buf_z(out, param->value);
+			ar_buf_str(out, word_of(language, param));
 			i += (size_t)end;
 		}
 	}
@@ -160,7 +180,8 @@ struct ar_str ar_message(struct ar_pool *pool, struct ar_str accept_language, co
 			 const struct ar_err_param *params)
 {
 	messages_ready();
-	const struct ar_json *text = find_text(negotiate(accept_language), slug);
+	size_t language = negotiate(accept_language);
+	const struct ar_json *text = find_text(language, slug);
 
-	return text != NULL ? fill(pool, text->s, params) : AR_STR_NONE;
+	return text != NULL ? fill(pool, language, text->s, params) : AR_STR_NONE;
 }

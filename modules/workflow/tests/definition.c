@@ -100,7 +100,7 @@ static void refuses(void **state)
 		{ STEP(",\"when\":\"steps.a.output = 1\""), "workflow/definition", "steps.a.when",
 		  "a step that this one waits for" },
 		{ STEP(",\"data\":{\"x\":[1,\"${input.y\"]}"), "workflow/definition",
-		  "steps.a.data.x.1", "${ without its }" },
+		  "steps.a.data.x.1", "a ${ has no end" },
 		{ STEP(",\"data\":{\"x\":\"${steps}\"}"), "workflow/definition", "steps.a.data.x",
 		  "steps: " },
 		{ "{\"steps\":{\"a\":{\"action\":\"probe.idle\"}},\"output\":\"${steps.b.output}"

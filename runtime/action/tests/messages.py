@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every error code in the source has a message in every language: slugs from rows like
-{ { "room/what", 404 } }, field codes from ar_fail_field(path, "code", ...)."""
+{ { "room/what", 404 } }, field codes from ar_fail_field(path, "code", ...). Reasons that are put into messages
+are words of the source: each is there in every language."""
 import json, pathlib, re, sys
 
 root = pathlib.Path(sys.argv[1])
@@ -11,6 +12,23 @@ for path in sorted(p for top in ("runtime", "modules") for p in (root / top).rgl
         wanted[slug] = path
     for code in re.findall(r'ar_fail_field\([^;]*?,\s*"([a-z0-9-]+)"', text):
         wanted["field/" + code] = path
+LITERAL = r'((?:"(?:[^"\\\\]|\\\\.)*"\s*)+)'
+WORDS = {  # folder or file: [(call, parameter)]
+    "runtime/expr": [(r"lex_fail\([^;\x22]*,\s*", "reason"), (r"fail_here\([^;,]*,\s*", "reason"),
+                     (r"fail_limit\(\s*", "what"), (r"check_fail_type\([^;\x22{]*,\s*", "expected")],
+    "modules/workflow": [(r"workflow_bad\([^,;]*,\s*", "reason"), (r"refuse\(r,\s*", "reason")],
+    "modules/i18n": [(r"refuse\(r,\s*", "reason"), (r"fail_name\(c,[^,;]*,\s*", "reason")],
+}
+words = {}
+for folder, calls in WORDS.items():
+    for path in sorted((root / folder).glob("*.c")):
+        text = path.read_text(encoding="utf-8")
+        for call, parameter in calls:
+            for literals in re.findall(call + LITERAL + r"[,)]", text):
+                word = "".join(json.loads(s) for s in re.findall(r'"(?:[^"\\]|\\.)*"', literals))
+                words[parameter + "/" + word] = path
+if len(words) < 60:
+    sys.exit("found only %d reasons: has their form changed?" % len(words))
 if len(wanted) < 20:
     sys.exit("found only %d codes: has their form changed?" % len(wanted))
 missing = 0
@@ -22,5 +40,9 @@ for language in ("en", "zh-CN"):
         if code not in texts:
             missing += 1
             print("%s: %s has no message in %s" % (path.relative_to(root), code, language))
-print("%d codes, %d missing" % (len(wanted), missing))
+    for word, path in sorted(words.items()):
+        if word not in texts:
+            missing += 1
+            print("%s: %s has no words in %s" % (path.relative_to(root), word, language))
+print("%d codes, %d reasons, %d missing" % (len(wanted), len(words), missing))
 sys.exit(missing > 0)

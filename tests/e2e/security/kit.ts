@@ -186,6 +186,9 @@ export function expectLanguage(answer: Answer, language: Language): void {
   for (const text of [problem.title, problem.detail ?? "", ...Object.values<any>(problem.fields ?? {}).map((f) => f.message)])
     expect(text.replace("/t/{name}", "")).not.toMatch(/\{\w+\}/); // a parameter that nobody gave
   if (han.test(problem.title) !== (language === "zh-CN")) expect.fail(`not in ${language}: ${answer.text}`);
+  // words of the source in a Chinese sentence: three English ones in a row are no name
+  if (language === "zh-CN" && /^(expr|i18n|data)\//.test(problem.code) && /\b[a-z']+ [a-z']+ [a-z']+\b/.test(problem.title.replace(/"[^"]*"|'[^']*'/g, "")))
+    expect.fail(`half in English: ${problem.title}`);
   for (const [name, field] of Object.entries<any>(problem.fields ?? {})) {
     if (!field.message) expect.fail(`no message for ${name}: ${field.code}`);
     if (han.test(field.message) !== (language === "zh-CN")) expect.fail(`not in ${language}: ${name} ${field.message}`);
