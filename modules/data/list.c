@@ -8,8 +8,7 @@
  */
 #include "data/data_int.h"
 
-#define ESTIMATE_MAX 10000
-#define CURSOR_MAX   8192 /* what a list takes as one */
+#define CURSOR_MAX 8192 /* what a list takes as one */
 
 struct key {
 	const char *sql;                /* r."name" */
@@ -217,15 +216,6 @@ static AR_YIELDS int conditions(struct listing *l, struct ar_sql *sql)
 	return data_filter_sql(l->call, l->c, l->list.filter, l->list.params, sql);
 }
 
-static AR_YIELDS int query(struct listing *l, struct ar_sql *sql, struct ar_rows *ret)
-{
-	const char *text = ar_sql_text(sql);
-
-	if (text == NULL)
-		return ar_fail(AR_E_TOO_LARGE, "what", "filter");
-	return ar_query(&l->call->scope, ret, text, sql->args, sql->nargs);
-}
-
 static AR_YIELDS int page(struct listing *l, struct ar_rows *ret)
 {
 	struct ar_sql sql;
@@ -243,28 +233,18 @@ static AR_YIELDS int page(struct listing *l, struct ar_rows *ret)
 		ar_sql_add(&sql, " OFFSET ");
 		ar_sql_bind(&sql, AR_J_INT(l->list.offset));
 	}
-	return query(l, &sql, ret);
+	return ar_list_query(l->call, &sql, ret);
 }
 
 static AR_YIELDS int total(struct listing *l, int64_t *ret)
 {
-	bool estimate = l->list.count == AR_COUNT_ESTIMATED;
-	struct ar_rows rows;
 	struct ar_sql sql;
 
 	ar_sql_init(&sql, l->call->pool);
-	ar_sql_add(&sql, estimate ? "SELECT COUNT(*) FROM (SELECT 1 AS one" : "SELECT COUNT(*)");
+	ar_list_total_open(&l->list, &sql);
 	if (conditions(l, &sql) != 0)
 		return -1;
-	if (estimate) {
-		ar_sql_add(&sql, " LIMIT ");
-		ar_sql_bind(&sql, AR_J_INT(ESTIMATE_MAX));
-		ar_sql_add(&sql, ") AS counted");
-	}
-	if (query(l, &sql, &rows) != 0)
-		return -1;
-	*ret = ar_rows_next(&rows) ? ar_col_int(&rows, 0) : 0;
-	return 0;
+	return ar_list_total(l->call, &l->list, &sql, ret);
 }
 
 /* ---- the reply ---- */
@@ -294,47 +274,28 @@ static int cursor_text(const struct listing *l, const struct ar_rows *row, bool 
 	return 0;
 }
 
-static void write_cursor(struct ar_jw *w, const char *name, struct ar_str cursor)
-{
-	ar_jw_keyz(w, name);
-	if (cursor.n > 0)
-		ar_jw_str(w, cursor);
-	else
-		ar_jw_null(w);
-}
-
 static AR_YIELDS int reply(struct listing *l, struct ar_rows *rows)
 {
 	bool back = l->list.backward, more = rows->count > (size_t)l->list.limit;
 	size_t count = AR_MIN(rows->count, (size_t)l->list.limit);
-	bool next = count > 0 && (back || more);
-	bool prev = count > 0 && (back ? more : l->list.cursor != NULL || l->list.offset > 0);
+	bool next, prev;
 	struct ar_rows *row = ar_new_n(l->call->pool, struct ar_rows, count + 1);
 	struct ar_str next_cursor, prev_cursor;
 	int64_t all = 0;
 
 	if (l->list.count != AR_COUNT_NONE && total(l, &all) != 0)
 		return -1;
+	ar_list_beside(&l->list, count, more, &next, &prev);
 	for (size_t i = 0; i < count && ar_rows_next(rows); i++)
 		row[back ? count - 1 - i : i] = *rows;
 	if (cursor_text(l, next ? &row[count - 1] : NULL, false, &next_cursor) != 0 ||
 	    cursor_text(l, prev ? &row[0] : NULL, true, &prev_cursor) != 0)
 		return -1;
-	struct ar_jw *w = ar_reply_json(l->call, 0);
+	struct ar_jw *w = ar_list_reply(l->call);
 
-	ar_jw_object(w);
-	ar_jw_keyz(w, "items");
-	ar_jw_array(w);
 	for (size_t i = 0; i < count; i++)
 		data_write_row(w, l->c, &l->shape, &row[i]);
-	ar_jw_array_end(w);
-	write_cursor(w, "nextCursor", next_cursor);
-	write_cursor(w, "prevCursor", prev_cursor);
-	if (l->list.count != AR_COUNT_NONE) {
-		ar_jw_keyz(w, "total");
-		ar_jw_int(w, all);
-	}
-	ar_jw_object_end(w);
+	ar_list_reply_end(w, &l->list, next_cursor, prev_cursor, all);
 	return 0;
 }
 

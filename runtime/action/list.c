@@ -1,5 +1,6 @@
 /*
- * list.c - what a list was asked for: filter, sort, fields, limit, cursor, page, count.
+ * list.c - what a list was asked for: filter, sort, fields, limit, cursor, page, count; and the
+ * frame of its reply.
  *
  * A cursor is base64url of the JSON array [sort, backward, values...]. It is not a secret and not
  * trusted: it comes back as values to bind, checked by whoever compares with them.
@@ -7,7 +8,8 @@
 #include "action/action_int.h"
 #include "action/list.h"
 
-#define PAGE_MAX 100000
+#define PAGE_MAX     100000
+#define ESTIMATE_MAX 10000
 
 static const char *const counts[] = { "none", "estimated", "exact", NULL };
 
@@ -167,4 +169,78 @@ bool ar_list_wants(const struct ar_list *list, const char *field)
 			return true;
 	}
 	return list->nfields == 0;
+}
+
+/* ---- what is the same in every reply ---- */
+
+AR_YIELDS int ar_list_query(struct ar_call *call, struct ar_sql *sql, struct ar_rows *ret)
+{
+	const char *text = ar_sql_text(sql);
+
+	if (text == NULL)
+		return ar_fail(AR_E_TOO_LARGE, "what", "filter");
+	return ar_query(&call->scope, ret, text, sql->args, sql->nargs);
+}
+
+void ar_list_total_open(const struct ar_list *list, struct ar_sql *sql)
+{
+	ar_sql_add(sql, list->count == AR_COUNT_ESTIMATED ? "SELECT COUNT(*) FROM (SELECT 1 AS one"
+							  : "SELECT COUNT(*)");
+}
+
+AR_YIELDS int ar_list_total(struct ar_call *call, const struct ar_list *list, struct ar_sql *sql,
+			    int64_t *ret)
+{
+	struct ar_rows rows;
+
+	if (list->count == AR_COUNT_ESTIMATED) {
+		ar_sql_add(sql, " LIMIT ");
+		ar_sql_bind(sql, AR_J_INT(ESTIMATE_MAX));
+		ar_sql_add(sql, ") AS counted");
+	}
+	if (ar_list_query(call, sql, &rows) != 0)
+		return -1;
+	*ret = ar_rows_next(&rows) ? ar_col_int(&rows, 0) : 0;
+	return 0;
+}
+
+void ar_list_beside(const struct ar_list *list, size_t count, bool more, bool *ret_next,
+		    bool *ret_prev)
+{
+	bool back = list->backward;
+
+	*ret_next = count > 0 && (back || more);
+	*ret_prev = count > 0 && (back ? more : list->cursor != NULL || list->offset > 0);
+}
+
+struct ar_jw *ar_list_reply(struct ar_call *call)
+{
+	struct ar_jw *w = ar_reply_json(call, 0);
+
+	ar_jw_object(w);
+	ar_jw_keyz(w, "items");
+	ar_jw_array(w);
+	return w;
+}
+
+static void write_cursor(struct ar_jw *w, const char *name, struct ar_str cursor)
+{
+	ar_jw_keyz(w, name);
+	if (cursor.n > 0)
+		ar_jw_str(w, cursor);
+	else
+		ar_jw_null(w);
+}
+
+void ar_list_reply_end(struct ar_jw *w, const struct ar_list *list, struct ar_str next,
+		       struct ar_str prev, int64_t total)
+{
+	ar_jw_array_end(w);
+	write_cursor(w, "nextCursor", next);
+	write_cursor(w, "prevCursor", prev);
+	if (list->count != AR_COUNT_NONE) {
+		ar_jw_keyz(w, "total");
+		ar_jw_int(w, total);
+	}
+	ar_jw_object_end(w);
 }

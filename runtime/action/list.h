@@ -14,6 +14,7 @@
 #define AR_LIST_H
 
 #include "action/action.h"
+#include "expr/expr.h"
 
 #define AR_LIST_LIMIT     30
 #define AR_LIST_LIMIT_MAX 500
@@ -54,6 +55,24 @@ struct ar_str ar_list_cursor(struct ar_pool *pool, const struct ar_list *list,
 int ar_list_fail_cursor(void); /* -1 with field/cursor */
 bool ar_list_wants(const struct ar_list *list,
 		   const char *field); /* fields= names it, or is empty */
+
+/* ---- for lists that read their own rows ---- */
+
+/* The answer of a list's statement. AR_E_TOO_LARGE: its filter did not fit. */
+AR_YIELDS int ar_list_query(struct ar_call *call, struct ar_sql *sql, struct ar_rows *ret);
+/* How many there are, exactly or up to some number, as the client asked: the caller writes
+ * " FROM ... WHERE ..." into sql between the two. */
+void ar_list_total_open(const struct ar_list *list, struct ar_sql *sql);
+AR_YIELDS int ar_list_total(struct ar_call *call, const struct ar_list *list, struct ar_sql *sql,
+			    int64_t *ret);
+/* Whether there are pages beside one of `count` items; more: one row too many was found. */
+void ar_list_beside(const struct ar_list *list, size_t count, bool more, bool *ret_next,
+		    bool *ret_prev);
+/* The reply: the items are written between the two, in the order in which they are shown.
+ * AR_STR_NONE: there is no such page. total counts only when the client asked. */
+struct ar_jw *ar_list_reply(struct ar_call *call);
+void ar_list_reply_end(struct ar_jw *w, const struct ar_list *list, struct ar_str next,
+		       struct ar_str prev, int64_t total);
 
 /* ---- lists over a table of the house ---- */
 

@@ -9,10 +9,8 @@
 
 #include "action/action_int.h"
 #include "action/list.h"
-#include "expr/expr.h"
 
-#define COLUMNS_MAX  48
-#define ESTIMATE_MAX 10000
+#define COLUMNS_MAX 48
 
 struct key {
 	size_t column;
@@ -295,15 +293,6 @@ static int select_sql(struct listing *l, struct ar_sql *sql)
 	return 0;
 }
 
-static AR_YIELDS int query(struct listing *l, struct ar_sql *sql, struct ar_rows *ret)
-{
-	const char *text = ar_sql_text(sql);
-
-	if (text == NULL)
-		return ar_fail(AR_E_TOO_LARGE, "what", "filter");
-	return ar_query(&l->call->scope, ret, text, sql->args, sql->nargs);
-}
-
 /* ---- items ---- */
 
 struct item {
@@ -384,59 +373,36 @@ static struct item item_read(const struct listing *l, const struct ar_rows *rows
 
 static AR_YIELDS int total(struct listing *l, int64_t *ret)
 {
-	bool estimate = l->list.count == AR_COUNT_ESTIMATED;
-	struct ar_rows rows;
 	struct ar_sql sql;
 
 	ar_sql_init(&sql, l->call->pool);
-	ar_sql_add(&sql, estimate ? "SELECT COUNT(*) FROM (SELECT 1 AS one" : "SELECT COUNT(*)");
+	ar_list_total_open(&l->list, &sql);
 	if (where_sql(l, &sql) != 0)
 		return -1;
-	if (estimate) {
-		ar_sql_add(&sql, " LIMIT ");
-		ar_sql_bind(&sql, AR_J_INT(ESTIMATE_MAX));
-		ar_sql_add(&sql, ") AS counted");
-	}
-	if (query(l, &sql, &rows) != 0)
-		return -1;
-	*ret = ar_rows_next(&rows) ? ar_col_int(&rows, 0) : 0;
-	return 0;
+	return ar_list_total(l->call, &l->list, &sql, ret);
 }
 
-static void write_cursor(const struct listing *l, struct ar_jw *w, const char *name,
-			 const struct item *item, bool backward)
+static struct ar_str cursor_of(const struct listing *l, const struct item *item, bool backward)
 {
-	ar_jw_keyz(w, name);
-	if (item != NULL)
-		ar_jw_str(w, ar_list_cursor(l->call->pool, &l->list, item->keys, backward));
-	else
-		ar_jw_null(w);
+	return ar_list_cursor(l->call->pool, &l->list, item->keys, backward);
 }
 
 static AR_YIELDS int reply(struct listing *l, const struct item *items, size_t count, bool more)
 {
-	bool back = l->list.backward;
-	bool next = count > 0 && (back || more);
-	bool prev = count > 0 && (back ? more : l->list.cursor != NULL || l->list.offset > 0);
+	const struct item *first = items, *last = count > 0 ? &items[count - 1] : items;
+	bool back = l->list.backward, next, prev;
 	int64_t all = 0;
 
 	if (l->list.count != AR_COUNT_NONE && total(l, &all) != 0)
 		return -1;
-	struct ar_jw *w = ar_reply_json(l->call, 0);
+	ar_list_beside(&l->list, count, more, &next, &prev);
+	struct ar_jw *w = ar_list_reply(l->call);
 
-	ar_jw_object(w);
-	ar_jw_keyz(w, "items");
-	ar_jw_array(w);
 	for (size_t i = 0; i < count; i++)
 		ar_jw_raw(w, ar_buf_view(items[back ? count - 1 - i : i].text));
-	ar_jw_array_end(w);
-	write_cursor(l, w, "nextCursor", next ? &items[back ? 0 : count - 1] : NULL, false);
-	write_cursor(l, w, "prevCursor", prev ? &items[back ? count - 1 : 0] : NULL, true);
-	if (l->list.count != AR_COUNT_NONE) {
-		ar_jw_keyz(w, "total");
-		ar_jw_int(w, all);
-	}
-	ar_jw_object_end(w);
+	ar_list_reply_end(w, &l->list,
+			  next ? cursor_of(l, back ? first : last, false) : AR_STR_NONE,
+			  prev ? cursor_of(l, back ? last : first, true) : AR_STR_NONE, all);
 	return 0;
 }
 
@@ -454,7 +420,7 @@ AR_YIELDS int ar_list_table(struct ar_call *call, const struct ar_list_table *ta
 	    cursor_check(&l) != 0 || filter_parse(&l) != 0)
 		return -1;
 	ar_sql_init(&sql, call->pool);
-	if (select_sql(&l, &sql) != 0 || query(&l, &sql, &rows) != 0)
+	if (select_sql(&l, &sql) != 0 || ar_list_query(call, &sql, &rows) != 0)
 		return -1;
 	struct item *items = ar_new_n(call->pool, struct item, (size_t)l.list.limit);
 
