@@ -80,6 +80,14 @@ struct ar_subscription {
 AR_YIELDS int ar_subscribe(struct ar_scope *scope, const struct ar_subscription *subscription);
 /* With its deliveries. 0 too when there is none of the name. */
 AR_YIELDS int ar_unsubscribe(struct ar_scope *scope, struct ar_str name);
+/*
+ * What a target gets, all of it: a subscription "KIND.TARGET.0" to "KIND.TARGET.15" for each of the
+ * topics, an array of texts. Those that it has already stay as they are and miss no event; those
+ * that are not named end.
+ */
+#define AR_SUBSCRIBE_TOPICS_MAX 16
+AR_YIELDS int ar_subscribe_topics(struct ar_scope *scope, struct ar_str kind, struct ar_str target,
+				  const struct ar_json *topics);
 
 /* ---- timers ---- */
 

@@ -186,6 +186,81 @@ int ar_unsubscribe(struct ar_scope *scope, struct ar_str name)
 		       NULL);
 }
 
+/* ---- all that a target gets ---- */
+
+static struct ar_str topic_name(struct ar_pool *pool, struct ar_str kind, struct ar_str target,
+				const char *number)
+{
+	return ar_strf(pool, "%.*s.%.*s.%s", AR_FMT(kind), AR_FMT(target), number);
+}
+
+static bool topics_have(const struct ar_json *topics, struct ar_str topic)
+{
+	ar_json_each (t, topics)
+		if (ar_str_eq(t->s, topic))
+			return true;
+	return false;
+}
+
+/* Ends those of the target's that are not wanted. What is left: their topics, their numbers. */
+static AR_YIELDS int topics_keep(struct ar_scope *scope, struct ar_str kind, struct ar_str target,
+				 const struct ar_json *topics, struct ar_json *kept, bool *taken)
+{
+	struct ar_str prefix = topic_name(scope->pool, kind, target, "");
+	struct ar_rows rows;
+	int64_t number;
+
+	if (ar_query(scope, &rows,
+		     "SELECT name, topics FROM bus_subscription "
+		     "WHERE kind = ? AND target = ? AND builtin = 0",
+		     AR_ARGS(AR_J_STR(kind), AR_J_STR(target))) != 0)
+		return -1;
+	while (ar_rows_next(&rows)) {
+		struct ar_str name = ar_col_str(&rows, 0), topic = ar_col_str(&rows, 1);
+
+		if (!ar_str_starts(name, prefix) ||
+		    !ar_str_int(ar_str_sub(name, prefix.n, name.n), &number) || number < 0 ||
+		    number >= AR_SUBSCRIBE_TOPICS_MAX)
+			continue; /* somebody else's, of the same target */
+		if (topics_have(topics, topic) && !topics_have(kept, topic)) {
+			ar_json_add(kept, ar_json_str(scope->pool, topic));
+			taken[number] = true;
+		} else if (ar_unsubscribe(scope, name) != 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int ar_subscribe_topics(struct ar_scope *scope, struct ar_str kind, struct ar_str target,
+			const struct ar_json *topics)
+{
+	struct ar_json *kept = ar_json_new(scope->pool, AR_ARRAY);
+	bool taken[AR_SUBSCRIBE_TOPICS_MAX + 1] = { false };
+	size_t number = 0;
+
+	if (topics_keep(scope, kind, target, topics, kept, taken) != 0)
+		return -1;
+	ar_json_each (topic, topics) {
+		if (topics_have(kept, topic->s))
+			continue;
+		while (taken[number])
+			number++;
+		if (number == AR_SUBSCRIBE_TOPICS_MAX)
+			return ar_fail_field("topics", "too-many", "max", "16");
+		const char *text = ar_printf(scope->pool, "%zu", number++);
+		struct ar_subscription s = { .name = topic_name(scope->pool, kind, target, text),
+					     .topics = topic->s,
+					     .kind = kind,
+					     .target = target };
+
+		if (ar_subscribe(scope, &s) != 0)
+			return -1;
+		ar_json_add(kept, ar_json_str(scope->pool, topic->s));
+	}
+	return 0;
+}
+
 /* ---- the worker's view ---- */
 
 int subs_add_builtin(struct ar_scope *scope)

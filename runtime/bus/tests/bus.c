@@ -167,6 +167,49 @@ TEST(starts_after_the_subscription)
 	CHECK_INT(record[1].n, 4);
 }
 
+static void subscribe_topics(struct rig *rig, const char *topics, int meanwhile)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_json *array, *data = ar_json_new(pool, AR_OBJECT);
+	struct ar_scope scope;
+
+	ar_scope_init(&scope, rig->db, pool);
+	CHECK(ar_json_parse(pool, ar_str(topics), &ar_json_limits_default, &array) == 0);
+	ar_json_set(data, AR_STR("n"), ar_json_int(pool, meanwhile));
+	if (meanwhile > 0)
+		CHECK(ar_publish(&scope, "t", AR_STR("k"), data, NULL) == 0);
+	CHECK(ar_subscribe_topics(&scope, AR_STR("test"), AR_STR("all"), array) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	ar_pool_free(pool);
+}
+
+/* A topic that stays misses nothing, wherever it stands in the list; one named twice counts once. */
+TEST(gives_a_target_its_topics)
+{
+	reset(rig);
+	subscribe(rig, "all", "other", ""); /* the tenant's own, of the same target */
+	subscribe_topics(rig, "[\"gone\",\"t\",\"more\",\"t\"]", 0);
+	CHECK_INT(rig_count(rig,
+			    "SELECT count(*) FROM bus_subscription WHERE name LIKE 'test.all.%'"),
+		  3);
+	rig_publish(rig, "t", "k", 1);
+	rig_publish(rig, "gone", "k", 2);
+	rig_sleep(100);
+	CHECK_INT(nrecord, 2);
+	subscribe_topics(rig, "[\"t\",\"new\"]", 3);
+	rig_publish(rig, "gone", "k", 4);
+	rig_publish(rig, "new", "k", 5);
+	rig_publish(rig, "other", "k", 6);
+	rig_sleep(100);
+	CHECK_INT(nrecord, 5); /* in any order: they are of several subscriptions */
+	CHECK_INT(record[2].n + record[3].n + record[4].n, 3 + 5 + 6);
+	subscribe_topics(rig, "[]", 0);
+	CHECK_INT(rig_count(rig,
+			    "SELECT count(*) FROM bus_subscription WHERE name LIKE 'test.all.%'"),
+		  0);
+	CHECK_INT(rig_count(rig, "SELECT count(*) FROM bus_subscription WHERE name = 'all'"), 1);
+}
+
 TEST(refuses_bad_input)
 {
 	static const struct {
@@ -776,6 +819,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(matches_topics_and_conditions),
 		cmocka_unit_test(starts_after_the_subscription),
+		cmocka_unit_test(gives_a_target_its_topics),
 		cmocka_unit_test(refuses_bad_input),
 		cmocka_unit_test(rolled_back_is_not_published),
 		cmocka_unit_test(waits_for_numbers_that_come_late),
