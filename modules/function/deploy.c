@@ -2,9 +2,14 @@
  * deploy.c - puts a function: checks its source in an executor, keeps it as a new version when it
  * differs from the last, and subscribes it to its events. A version is never changed.
  */
+#include "action/version.h"
 #include "function/function_int.h"
 
-#include "base/embed.h"
+static const struct ar_versioned versioned = { .things = "function_functions",
+					       .versions = "function_versions",
+					       .owner = "function",
+					       .put = "functions.put",
+					       .source = "source" };
 
 static int may_grant(struct ar_call *call, const struct ar_json *permissions)
 {
@@ -14,34 +19,6 @@ static int may_grant(struct ar_call *call, const struct ar_json *permissions)
 		if (!ar_who_may(call->who, p->s))
 			return ar_fail(FUNCTION_E_ESCALATION, "permission",
 				       ar_strz(call->pool, p->s));
-	return 0;
-}
-
-struct current {
-	bool exists, same_source, library;
-	int64_t number;
-	struct ar_str version, permissions; /* JSON text */
-};
-
-AR_YIELDS static int current_read(struct ar_call *call, struct ar_str name, struct ar_str sha256,
-				  struct current *ret)
-{
-	struct ar_rows rows;
-
-	if (ar_query_lock(&call->scope, &rows,
-			  "SELECT f.version, f.number, v.sha256, f.permissions, f.library "
-			  "FROM function_functions f "
-			  "JOIN function_versions v ON v.id = f.version WHERE f.name = ?",
-			  AR_ARGS(AR_J_STR(name))) != 0)
-		return -1;
-	if (!ar_rows_next(&rows))
-		return 0;
-	ret->exists = true;
-	ret->version = ar_col_str(&rows, 0);
-	ret->number = ar_col_int(&rows, 1);
-	ret->same_source = ar_str_eq(ar_col_str(&rows, 2), sha256);
-	ret->permissions = ar_col_str(&rows, 3);
-	ret->library = ar_col_int(&rows, 4) != 0;
 	return 0;
 }
 
@@ -58,14 +35,22 @@ static int may_grant_text(struct ar_call *call, struct ar_str text)
  * A new source, another `allow` or an event would act with rights that somebody else gave: they must
  * be the caller's too. A library acts with the rights of every function that may require it.
  */
-AR_YIELDS static int may_change(struct ar_call *call, const struct current *current)
+AR_YIELDS static int may_change(struct ar_call *call, struct ar_str name)
 {
+	bool library = ar_in_bool(call, "library", false);
 	struct ar_rows rows;
 
-	if (ar_in(call, "permissions") == NULL && current->exists &&
-	    may_grant_text(call, current->permissions) != 0)
+	if (ar_query(&call->scope, &rows,
+		     "SELECT permissions, library FROM function_functions WHERE name = ?",
+		     AR_ARGS(AR_J_STR(name))) != 0)
 		return -1;
-	if (!current->library && !ar_in_bool(call, "library", false))
+	if (ar_rows_next(&rows)) {
+		if (ar_in(call, "permissions") == NULL &&
+		    may_grant_text(call, ar_col_str(&rows, 0)) != 0)
+			return -1;
+		library = library || ar_col_int(&rows, 1) != 0;
+	}
+	if (!library)
 		return 0;
 	if (ar_query(&call->scope, &rows,
 		     "SELECT DISTINCT permissions FROM function_functions WHERE library = 0",
@@ -90,22 +75,9 @@ AR_YIELDS static int row_insert(struct ar_call *call, struct ar_str name, struct
 		AR_ARGS(AR_J_STR(name), AR_J_STR(version), AR_J_INT(now), AR_J_INT(now)), NULL);
 }
 
-AR_YIELDS static int version_insert(struct ar_call *call, struct ar_str name, struct ar_str sha256,
-				    const struct current *current)
-{
-	return ar_exec(
-		&call->scope,
-		"INSERT INTO function_versions (id, function, number, source, sha256, created, "
-		"created_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		AR_ARGS(AR_J_STR(current->version), AR_J_STR(name), AR_J_INT(current->number),
-			AR_J_STR(ar_in_str(call, "source")), AR_J_STR(sha256),
-			AR_J_INT(ar_now_ms()), AR_J_STR(call->who->id)),
-		NULL);
-}
-
 /* Settings that were not given stay as they are. */
 AR_YIELDS static int settings_update(struct ar_call *call, struct ar_str name,
-				     const struct current *current)
+				     const struct ar_version *version)
 {
 	static const struct {
 		const char *input, *sql;
@@ -132,7 +104,7 @@ AR_YIELDS static int settings_update(struct ar_call *call, struct ar_str name,
 	return ar_exec(&call->scope,
 		       "UPDATE function_functions SET version = ?, number = ?, updated = ? "
 		       "WHERE name = ?",
-		       AR_ARGS(AR_J_STR(current->version), AR_J_INT(current->number),
+		       AR_ARGS(AR_J_STR(version->id), AR_J_INT(version->number),
 			       AR_J_INT(ar_now_ms()), AR_J_STR(name)),
 		       NULL);
 }
@@ -153,33 +125,10 @@ AR_YIELDS static int library_room(struct ar_call *call, struct ar_str name)
 	return 0;
 }
 
-static struct ar_str subscription_name(struct ar_pool *pool, struct ar_str function, size_t i)
-{
-	return ar_strf(pool, "function.%.*s.%zu", AR_FMT(function), i);
-}
-
-#define EVENTS_MAX 16
-
 AR_YIELDS static int subscribe(struct ar_call *call, struct ar_str name,
 			       const struct ar_json *events)
 {
-	size_t i = 0;
-
-	ar_json_each (topic, events) {
-		struct ar_subscription subscription = {
-			.name = subscription_name(call->pool, name, i++),
-			.topics = topic->s,
-			.kind = AR_STR("function"),
-			.target = name,
-		};
-
-		if (ar_subscribe(&call->scope, &subscription) != 0)
-			return -1;
-	}
-	for (; i < EVENTS_MAX; i++)
-		if (ar_unsubscribe(&call->scope, subscription_name(call->pool, name, i)) != 0)
-			return -1;
-	return 0;
+	return ar_subscribe_topics(&call->scope, AR_STR("function"), name, events);
 }
 
 AR_YIELDS static int function_write(struct ar_call *call, struct ar_str name, int status);
@@ -189,27 +138,25 @@ AR_YIELDS int function_put(struct ar_call *call)
 	struct ar_str name = ar_in_str(call, "name"), source = ar_in_str(call, "source");
 	struct ar_str sha256 = ar_sha256_hex(call->pool, source);
 	const struct ar_json *events = ar_in(call, "events");
-	struct current current = { 0 };
-	bool created;
+	struct ar_version version;
 
 	if (may_grant(call, ar_in(call, "permissions")) != 0 ||
 	    ar_sandbox_check(call->tenant->name, name, source) != 0 ||
-	    current_read(call, name, sha256, &current) != 0 || may_change(call, &current) != 0 ||
-	    library_room(call, name) != 0)
+	    ar_version_current(call, &versioned, name, sha256, &version) != 0 ||
+	    may_change(call, name) != 0 || library_room(call, name) != 0)
 		return -1;
-	created = !current.exists;
-	if (!current.same_source) {
-		current.version = ar_id(call->pool);
-		current.number++;
-		if ((created && row_insert(call, name, current.version) != 0) ||
-		    version_insert(call, name, sha256, &current) != 0)
+	if (!version.same_source) {
+		ar_version_next(call, &version);
+		if ((!version.exists && row_insert(call, name, version.id) != 0) ||
+		    ar_version_insert(call, &versioned, name, &version, source, sha256,
+				      AR_STR_NONE) != 0)
 			return -1;
 	}
-	if (settings_update(call, name, &current) != 0 ||
+	if (settings_update(call, name, &version) != 0 ||
 	    (events != NULL && subscribe(call, name, events) != 0) ||
 	    function_changes(call->tenant, &call->scope) != 0)
 		return -1;
-	return function_write(call, name, created ? 201 : 200);
+	return function_write(call, name, version.exists ? 200 : 201);
 }
 
 AR_YIELDS static int function_write(struct ar_call *call, struct ar_str name, int status)
@@ -297,86 +244,22 @@ AR_YIELDS int function_delete(struct ar_call *call)
 
 AR_YIELDS int function_version_list(struct ar_call *call)
 {
-	static const struct ar_list_column columns[] = {
-		{ .name = "id" },
-		{ .name = "number", .type = AR_LIST_INT },
-		{ .name = "sha256" },
-		{ .name = "created", .type = AR_LIST_TIME },
-		{ .name = "createdBy", .sql = "created_by" },
-		{ 0 },
-	};
-	static const struct ar_list_table table = { "function_versions", columns, "-number" };
-
-	return ar_list_table(call, &table, "function = ?",
-			     AR_ARGS(AR_J_STR(ar_in_str(call, "name"))));
+	return ar_version_list(call, &versioned);
 }
 
 AR_YIELDS int function_version_get(struct ar_call *call)
 {
-	struct ar_rows rows;
-	struct ar_jw *w;
-
-	if (ar_query(
-		    &call->scope, &rows,
-		    "SELECT id, sha256, created_by, source, number, created FROM function_versions "
-		    "WHERE function = ? AND number = ?",
-		    AR_ARGS(AR_J_STR(ar_in_str(call, "name")), *ar_in(call, "number"))) != 0)
-		return -1;
-	if (!ar_rows_next(&rows))
-		return ar_fail(AR_E_NOT_FOUND, "what", "version");
-	w = ar_reply_json(call, 0);
-	ar_jw_object(w);
-	ar_jw_keyz(w, "id");
-	ar_jw_str(w, ar_col_str(&rows, 0));
-	ar_jw_keyz(w, "sha256");
-	ar_jw_str(w, ar_col_str(&rows, 1));
-	ar_jw_keyz(w, "createdBy");
-	ar_jw_str(w, ar_col_str(&rows, 2));
-	ar_jw_keyz(w, "source");
-	ar_jw_str(w, ar_col_str(&rows, 3));
-	ar_jw_keyz(w, "number");
-	ar_jw_int(w, ar_col_int(&rows, 4));
-	ar_jw_keyz(w, "created");
-	ar_jw_time(w, ar_col_int(&rows, 5));
-	ar_jw_object_end(w);
-	return 0;
+	return ar_version_get(call, &versioned);
 }
-
-/* ---- the demo tenant's function ---- */
 
 extern const struct ar_file function_demo_files[]; /* scripts/packs/demo/functions */
 
-AR_YIELDS static int demo_put(struct ar_call *call, struct ar_str name, struct ar_str source)
-{
-	struct ar_json *input = ar_json_new(call->pool, AR_OBJECT), *permissions, *ret;
-	struct ar_invoke invoke = { .tenant = call->tenant,
-				    .who = &ar_who_system,
-				    .face = AR_FACE_SYSTEM,
-				    .action = AR_STR("functions.put"),
-				    .input = input };
-
-	permissions = ar_json_new(call->pool, AR_ARRAY);
-	ar_json_add(permissions, ar_json_str(call->pool, AR_STR("notify.send")));
-	ar_json_set(input, AR_STR("name"), ar_json_str(call->pool, name));
-	ar_json_set(input, AR_STR("source"), ar_json_str(call->pool, source));
-	ar_json_set(input, AR_STR("permissions"), permissions);
-	return ar_action_invoke(call->pool, &invoke, &ret);
-}
-
 AR_YIELDS int function_demo(struct ar_call *call)
 {
-	struct ar_rows rows;
+	struct ar_json *more = ar_json_new(call->pool, AR_OBJECT);
+	struct ar_json *permissions = ar_json_new(call->pool, AR_ARRAY);
 
-	for (const struct ar_file *file = function_demo_files; file->path != NULL; file++) {
-		struct ar_str name = ar_str(file->path);
-
-		name = ar_str_cut(&name, '.');
-		if (ar_query(&call->scope, &rows, "SELECT 1 FROM function_functions WHERE name = ?",
-			     AR_ARGS(AR_J_STR(name))) != 0)
-			return -1;
-		if (rows.count == 0 &&
-		    demo_put(call, name, ar_str_n((const char *)file->data, file->size)) != 0)
-			return -1;
-	}
-	return 0;
+	ar_json_add(permissions, ar_json_str(call->pool, AR_STR("notify.send")));
+	ar_json_set(more, AR_STR("permissions"), permissions);
+	return ar_version_demo(call, &versioned, function_demo_files, more);
 }

@@ -1,6 +1,7 @@
 /*
  * module.c - the tables of functions: what can be done, who may, what goes in and out; errors.
  */
+#include "action/version.h"
 #include "function/function_int.h"
 
 const struct ar_err_def FUNCTION_E_FAILED[1] = { { "function/failed", 500 } };
@@ -79,7 +80,7 @@ static const struct ar_field put_in[] = {
 static const struct ar_field name_in[] = { NAME, { 0 } };
 static const struct ar_field version_in[] = {
 	NAME,
-	AR_FIELD_FREE("number", AR_F_INT, .min = 1, .max = INT32_MAX, .required = true),
+	AR_VERSION_NUMBER,
 	{ 0 },
 };
 static const struct ar_field run_in[] = {
@@ -102,13 +103,10 @@ static const struct ar_field function_out[] = {
 	AR_FIELD_FREE("updated", AR_F_TIME),
 	{ 0 },
 };
-static const struct ar_field version_out[] = {
-	AR_FIELD_FREE("id", AR_F_ID),
-	AR_FIELD_FREE("number", AR_F_INT),
+static const struct ar_field version_out[] = { AR_VERSION_FIELDS, { 0 } };
+static const struct ar_field version_get_out[] = {
+	AR_VERSION_FIELDS,
 	AR_FIELD_FREE("source", AR_F_TEXT),
-	AR_FIELD_FREE("sha256", AR_F_TEXT),
-	AR_FIELD_FREE("createdBy", AR_F_TEXT),
-	AR_FIELD_FREE("created", AR_F_TIME),
 	{ 0 },
 };
 static const struct ar_field run_out[] = {
@@ -149,7 +147,7 @@ static const struct ar_action actions[] = {
 	  .out = version_out, .run = function_version_list, .flags = AR_A_LIST,
 	  .help = "List the versions of a function" },
 	{ "functions.get_version", "GET /functions/{name}/versions/{number}", READ,
-	  .in = version_in, .out = version_out, .run = function_version_get,
+	  .in = version_in, .out = version_get_out, .run = function_version_get,
 	  .help = "Read a version with its source" },
 	{ "functions.list_runs", "GET /functions/{name}/runs", READ, .in = name_in, .out = run_out,
 	  .run = function_run_list, .flags = AR_A_LIST, .help = "List the runs of a function" },

@@ -1,6 +1,7 @@
 /*
  * module.c - the tables of workflows: what can be done, who may, what goes in and out; errors.
  */
+#include "action/version.h"
 #include "workflow/workflow_int.h"
 
 const struct ar_err_def WORKFLOW_E_DEFINITION[1] = { { "workflow/definition", 422 } };
@@ -23,6 +24,7 @@ static const struct ar_err_def *const errors[] = {
 		      .required = true)
 
 static const struct ar_field name_in[] = { NAME_ROW("name"), { 0 } };
+static const struct ar_field version_in[] = { NAME_ROW("name"), AR_VERSION_NUMBER, { 0 } };
 static const struct ar_field run_create_in[] = {
 	NAME_ROW("workflow"),
 	AR_FIELD_FREE("input", AR_F_OBJECT, .otherwise = "{}"),
@@ -41,10 +43,12 @@ static const struct ar_field workflow_out[] = {
 	AR_FIELD_FREE("updated", AR_F_TIME),
 	{ 0 },
 };
-static const struct ar_field version_out[] = {
-	AR_FIELD_FREE("id", AR_F_ID),        AR_FIELD_FREE("number", AR_F_INT),
-	AR_FIELD_FREE("sha256", AR_F_TEXT),  AR_FIELD_FREE("createdBy", AR_F_TEXT),
-	AR_FIELD_FREE("created", AR_F_TIME), { 0 },
+static const struct ar_field version_out[] = { AR_VERSION_FIELDS, { 0 } };
+static const struct ar_field version_get_out[] = {
+	AR_VERSION_FIELDS,
+	AR_FIELD_FREE("source", AR_F_TEXT),
+	AR_FIELD_FREE("definition", AR_F_OBJECT),
+	{ 0 },
 };
 static const struct ar_field run_out[] = {
 	AR_FIELD_FREE("id", AR_F_ID),
@@ -99,6 +103,9 @@ static const struct ar_action actions[] = {
 	{ "workflows.list_versions", "GET /workflows/{name}/versions", READ, .in = name_in,
 	  .out = version_out, .run = workflow_version_list, .flags = AR_A_LIST,
 	  .help = "List the versions of a workflow" },
+	{ "workflows.get_version", "GET /workflows/{name}/versions/{number}", READ,
+	  .in = version_in, .out = version_get_out, .run = workflow_version_get,
+	  .help = "Read a version with its source" },
 	{ "workflows.run", "POST /workflows/{workflow}/runs", RUN, .in = run_create_in,
 	  .out = run_out, .run = workflow_run_create, .flags = AR_A_WRITE, .status = 201,
 	  .alias = "workflow.run", .help = "Start a run" },

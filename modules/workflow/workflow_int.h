@@ -275,6 +275,7 @@ AR_YIELDS int workflow_get(struct ar_call *call);
 AR_YIELDS int workflow_list(struct ar_call *call);
 AR_YIELDS int workflow_delete(struct ar_call *call);
 AR_YIELDS int workflow_version_list(struct ar_call *call);
+AR_YIELDS int workflow_version_get(struct ar_call *call);
 AR_YIELDS int workflow_demo(struct ar_call *call);
 AR_YIELDS int workflow_run_create(struct ar_call *call);
 AR_YIELDS int workflow_run_list(struct ar_call *call);

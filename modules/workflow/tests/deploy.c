@@ -45,8 +45,20 @@ TEST(keeps_versions)
 	assert_ok(rig_try_put("w", "{\"steps\":{\"b\":{\"action\":\"probe.idle\"}}}", &c));
 	assert_member(c, "number", "2");
 	assert_member(c, "description", "\"\"");
-	assert_member(rig_call("workflows.list_versions", rig_json("{\"name\":\"w\"}")),
-		      "items.0.number", "2");
+	a = rig_call("workflows.list_versions", rig_json("{\"name\":\"w\"}"));
+	assert_member(a, "items.0.number", "2");
+	assert_member(a, "items.1.number", "1");
+	a = rig_call("workflows.get_version", rig_json("{\"name\":\"w\",\"number\":1}"));
+	assert_str(ar_json_text(a, "source", AR_STR("")), first);
+	assert_member(a, "number", "1");
+	assert_member(a, "definition.steps", "{\"a\":{\"action\":\"probe.idle\"}}");
+	assert_str(ar_json_text(a, "sha256", AR_STR("")), ar_sha256_hex(rig_pool, ar_str(first)).p);
+	assert_fails(
+		rig_try("workflows.get_version", rig_json("{\"name\":\"w\",\"number\":3}"), &a),
+		AR_E_NOT_FOUND);
+	assert_fails(
+		rig_try("workflows.get_version", rig_json("{\"name\":\"x\",\"number\":1}"), &a),
+		AR_E_NOT_FOUND);
 	assert_int_equal(ar_json_get(rig_call("workflows.list", NULL), "items")->count, 1);
 }
 
