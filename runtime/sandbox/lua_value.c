@@ -1,8 +1,10 @@
 /*
  * lua_value.c - Lua values to the wire and back.
  *
- * Encoding reads tables raw: no metamethod of the tenant runs. A list has exactly the keys 1 to n;
- * anything else has string keys only. Keys go out sorted. Depth and count are bounded.
+ * Encoding reads tables raw: no metamethod of the tenant runs. A table whose content would be computed
+ * by some (`__pairs`, `__len`, a function as `__index`) is refused, since what is in it is not what
+ * its code sees. A list has exactly the keys 1 to n; anything else has string keys only. Keys go out
+ * sorted. Depth and count are bounded.
  */
 #include "sandbox/executor.h"
 
@@ -194,6 +196,27 @@ static bool put_object(struct encoder *e, int index, size_t n)
 	return ok;
 }
 
+/* Whether a metatable makes the table look other than it is. */
+static bool computed(lua_State *L, int index)
+{
+	static const char *const keys[] = { "__pairs", "__len", "__index" };
+	bool is = false;
+
+	if (!lua_getmetatable(L, index))
+		return false;
+	for (size_t i = 0; i < AR_COUNT(keys) && !is; i++) {
+		int type;
+
+		lua_pushstring(L, keys[i]);
+		type = lua_rawget(L, -2);
+		/* a table there is a class: its fields are not the object's */
+		is = type != LUA_TNIL && (type != LUA_TTABLE || keys[i][2] != 'i');
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	return is;
+}
+
 static bool put_table(struct encoder *e, int index)
 {
 	lua_Unsigned n = lua_rawlen(e->L, index);
@@ -202,6 +225,8 @@ static bool put_table(struct encoder *e, int index)
 
 	if (e->depth == WIRE_DEPTH || n > WIRE_NODES)
 		return too_large(e);
+	if (computed(e->L, index))
+		return wrong(e, "a table that its metatable makes look other than it is");
 	e->depth++;
 	lua_pushnil(e->L);
 	while (lua_next(e->L, index)) {
