@@ -202,6 +202,32 @@ uint64_t sb_exec_clock_us(const struct sb_exec *exec)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call, uint64_t used_us)
+{
+	call->cpu_us = (int64_t)used_us;
+	SB_COUNT(killed, 1);
+	sb_exec_kill(exec, AR_E_SANDBOX_CPU);
+}
+
+bool sb_exec_account(struct sb_exec *exec, struct sb_call *call)
+{
+	uint64_t ran = (uint64_t)AR_MAX(sb_real_us() - exec->since_us, (int64_t)0), clock;
+
+	call->turns_wall_us += ran;
+	if (ran <
+	    SB_SHORT_US) /* host calls are counted, too: they bound how many such turns come */
+		return true;
+	clock = sb_exec_clock_us(exec);
+	if (clock > exec->clock_us) {
+		call->turns_cpu_us += AR_MIN(clock - exec->clock_us, ran);
+		exec->clock_us = clock;
+	}
+	if (call->turns_cpu_us < (uint64_t)call->limits.cpu_hard_ms * 1000)
+		return true;
+	sb_exec_kill_cpu(exec, call, call->turns_cpu_us);
+	return false;
+}
+
 /* ---- sending ---- */
 
 /* False when the socket is full; the rest waits. buf: as in executor.c, headers are put in place. */

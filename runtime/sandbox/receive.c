@@ -53,6 +53,10 @@ static void work_done(struct sb_exec *exec)
 
 static bool got_log(struct sb_exec *exec, struct sb_call *call, struct ar_str frame)
 {
+	if (frame.n == 0) {
+		broken(exec, "a frame that cannot come now");
+		return false;
+	}
 	if (call->logs.n + frame.n > logs_max(call)) {
 		broken(exec, "too many log lines");
 		return false;
@@ -80,6 +84,8 @@ static bool got_host(struct sb_exec *exec, struct sb_call *call, struct ar_str f
 		return false;
 	}
 	call->begun = true;
+	if (!sb_exec_account(exec, call))
+		return false;
 	work_done(exec);
 	if (call->run == NULL) {
 		give_up(exec, call);
@@ -120,6 +126,8 @@ static bool got_done(struct sb_exec *exec, struct sb_call *call, struct ar_str f
 		broken(exec, "an impossible end");
 		return false;
 	}
+	if (!sb_exec_account(exec, call))
+		return false;
 	exec->cpu_us += done.cpu_us;
 	SB_COUNT(cpu_us, done.cpu_us);
 	work_done(exec);

@@ -15,8 +15,12 @@ enum {
 	SB_PLACES = 16,     /* calls that one executor has at a time, as in executor.h */
 	SB_AHEAD = 8,       /* pieces of work that are sent to an executor before the first ends */
 	SB_FRESH_US = 2000, /* a piece of work that runs longer makes others go elsewhere */
+	SB_SHORT_US = 1000, /* shorter pieces of work are not measured */
 	SB_TICK_MS = 25,
-	SB_RETRIES = 3, /* of a call that had not begun when its executor died */
+	SB_REST_US = 250000,    /* how often one without work is looked at */
+	SB_REST_CPU_US = 50000, /* and how much CPU it may have used since */
+	SB_REFUSED_US = 100000, /* after which a process is asked for again */
+	SB_RETRIES = 3,         /* of a call that had not begun when its executor died */
 	SB_CODE_BYTES = 8 << 20,
 };
 #define SB_MEMORY_BUDGET ((size_t)512 << 20)          /* of the calls in one executor */
@@ -54,7 +58,8 @@ struct sb_call {
 	const struct ar_err_def *ended; /* SB_ENDED otherwise */
 	struct ar_buf logs;             /* entries that came before the end */
 	int host_calls;
-	int64_t cpu_us; /* when it was killed for that */
+	int64_t cpu_us;                       /* when it was killed for that */
+	uint64_t turns_cpu_us, turns_wall_us; /* of earlier turns, by the supervisor's clocks */
 };
 
 struct sb_out { /* a frame that the socket did not take at once */
@@ -81,7 +86,10 @@ struct sb_exec {
 	int64_t since_us; /* when work[work_at] became the first */
 	bool sampled;
 	uint64_t cpu_base_us; /* the process's clock when it began, about */
-	uint64_t cpu_us;      /* of all its calls */
+	uint64_t clock_us;    /* the same clock at the end of an earlier piece of work */
+	int64_t rested_us;    /* when it was last looked at without work, and the clock then */
+	uint64_t rest_clock_us;
+	uint64_t cpu_us; /* of all its calls */
 	int64_t born_us, idle_since_us;
 	const struct ar_err_def *reason; /* of the kill, for the call that ran */
 	struct ar_buf in;                /* a frame in several packets */
@@ -119,6 +127,8 @@ struct sb_loop {
 	int execs, spawning, execs_max;
 	uint32_t next_id;
 	struct sb_spawn *spawn_first, *spawn_last;
+	bool spawn_refused;                     /* the last one was */
+	int64_t spawn_after_us;                 /* not before */
 	struct sb_exec *idle_first, *idle_last; /* longest idle first */
 	struct sb_tenant *starving_first, *starving_last;
 	struct ar_fiber *watch;
@@ -170,6 +180,10 @@ void sb_exec_writable(struct sb_exec *exec);
 void sb_exec_settle(struct sb_exec *exec); /* after a call left: idle, retired, or more work */
 struct sb_call *sb_exec_running(const struct sb_exec *exec);
 uint64_t sb_exec_clock_us(const struct sb_exec *exec);
+/* The piece of work that runs ends now: its time is the call's. False when that was more than the hard
+ * limit allows: the executor is killed then. */
+bool sb_exec_account(struct sb_exec *exec, struct sb_call *call);
+void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call, uint64_t used_us);
 
 /* ---- receive.c: what executors send ---- */
 

@@ -208,19 +208,34 @@ static struct sb_spawn *spawn_pop(struct sb_loop *loop)
 	return spawn;
 }
 
+/* Nobody asks again for a while; it is said once until it has worked again. */
+static void refused(struct sb_loop *loop, int error)
+{
+	if (!loop->spawn_refused)
+		ar_error("sandbox", "cannot start an executor", "error", strerror(error));
+	loop->spawn_refused = true;
+	loop->spawn_after_us = sb_real_us() + SB_REFUSED_US;
+}
+
 static void answered(struct sb_loop *loop, const struct zygote_told *told, const int fds[2])
 {
 	struct sb_spawn *spawn = spawn_pop(loop);
 	struct sb_exec *exec = NULL;
 
-	if (spawn == NULL)
-		return;
-	if (told->error == 0) {
+	if (spawn != NULL && told->error == 0 && fds[0] >= 0 && fds[1] >= 0) {
 		exec = sb_exec_new(loop, spawn->tenant, fds[0], fds[1], told->pid);
+		loop->spawn_refused = false;
 		SB_COUNT(spawned, 1);
 	} else {
-		ar_error("sandbox", "cannot start an executor", "error", strerror(told->error));
+		/* A process whose socket could not be received here ends by itself. */
+		for (int i = 0; i < 2; i++) {
+			if (fds[i] >= 0)
+				close(fds[i]);
+		}
+		refused(loop, told->error != 0 ? told->error : EMFILE);
 	}
+	if (spawn == NULL)
+		return;
 	sb_spawned(spawn->tenant, exec);
 	ar_heap_free(spawn);
 }

@@ -191,6 +191,11 @@ static void grow(struct sb_tenant *tenant)
 			fail_queue(tenant, AR_E_SANDBOX_FULL);
 		return;
 	}
+	if (sb_real_us() < loop->spawn_after_us) {
+		if (tenant->nexecs == 0 && tenant->spawning == 0)
+			fail_queue(tenant, AR_E_SANDBOX_FULL);
+		return;
+	}
 	if (loop->execs + loop->spawning >= loop->execs_max) {
 		starve(tenant);
 		if (loop->idle_first != NULL)
@@ -226,7 +231,7 @@ void sb_spawned(struct sb_tenant *tenant, struct sb_exec *exec)
 
 void sb_room_left(struct sb_loop *loop)
 {
-	while (loop->starving_first != NULL) {
+	while (loop->starving_first != NULL && sb_real_us() >= loop->spawn_after_us) {
 		struct sb_tenant *tenant = loop->starving_first;
 
 		if (loop->execs + loop->spawning >= loop->execs_max) {
@@ -245,29 +250,57 @@ void sb_room_left(struct sb_loop *loop)
 
 /* ---- the watch ---- */
 
-/* The hard limit is on the process's own clock: a machine that is busy does not kill. */
-static void watch_running(struct sb_exec *exec, int64_t now)
+/* The hard limit is on the process's own clock: a machine that is busy does not kill. Who was told
+ * to stop, by the soft limit, and runs on does not get longer than that by the wall's clock either. */
+static void watch_running(struct sb_exec *exec, struct sb_call *call, int64_t now)
 {
-	struct sb_call *call = sb_exec_running(exec);
 	int64_t ran = now - exec->since_us;
-	uint64_t clock;
+	uint64_t hard_us = (uint64_t)call->limits.cpu_hard_ms * 1000, used, clock;
 
-	if (call == NULL || ran < SB_TICK_MS * 1000)
+	if (ran < SB_TICK_MS * 1000)
 		return;
 	clock = sb_exec_clock_us(exec);
 	if (!exec->sampled) {
 		exec->sampled = true;
 		exec->cpu_base_us = clock > (uint64_t)ran ? clock - (uint64_t)ran : 0;
+		exec->cpu_base_us = AR_MAX(exec->cpu_base_us, exec->clock_us);
 	}
-	if (clock - exec->cpu_base_us >= (uint64_t)call->limits.cpu_hard_ms * 1000) {
-		call->cpu_us = (int64_t)(clock - exec->cpu_base_us);
+	used = call->turns_cpu_us + (clock > exec->cpu_base_us ? clock - exec->cpu_base_us : 0);
+	if (used >= hard_us || (call->turns_wall_us + (uint64_t)ran >= hard_us &&
+				used >= (uint64_t)call->limits.cpu_soft_ms * 1000))
+		sb_exec_kill_cpu(exec, call, used);
+}
+
+/* One that has no work, its calls waiting or none there, uses no CPU; else it is not ours any more. */
+static void watch_resting(struct sb_exec *exec, int64_t now)
+{
+	uint64_t clock;
+
+	if (now - AR_MAX(exec->rested_us, exec->since_us) < SB_REST_US)
+		return;
+	clock = sb_exec_clock_us(exec);
+	if (exec->rested_us > exec->since_us && clock > exec->rest_clock_us + SB_REST_CPU_US) {
+		ar_warn("sandbox", "an executor at rest used the CPU");
 		SB_COUNT(killed, 1);
-		sb_exec_kill(exec, AR_E_SANDBOX_CPU);
+		sb_exec_kill(exec, AR_E_SANDBOX_KILLED);
+		return;
 	}
+	exec->rested_us = now;
+	exec->rest_clock_us = clock;
+}
+
+static void watch_one(struct sb_exec *exec, int64_t now)
+{
+	struct sb_call *call = sb_exec_running(exec);
+
+	if (call != NULL)
+		watch_running(exec, call, now);
+	else
+		watch_resting(exec, now);
 }
 
 struct watching {
-	struct sb_exec **execs;     /* with work */
+	struct sb_exec **execs;
 	struct sb_tenant **tenants; /* with a queue */
 	size_t nexecs, ntenants;
 	struct sb_exec *oldest; /* that takes calls */
@@ -281,8 +314,7 @@ static bool gather(struct ar_str key, void *value, void *arg)
 
 	(void)key;
 	for (struct sb_exec *exec = tenant->execs; exec != NULL; exec = exec->next) {
-		if (exec->nwork > 0)
-			w->execs[w->nexecs++] = exec;
+		w->execs[w->nexecs++] = exec;
 		if (exec->retiring)
 			w->retiring++;
 		else if (w->oldest == NULL || exec->born_us < w->oldest->born_us)
@@ -320,7 +352,7 @@ static void watch_look(struct sb_loop *loop)
 		sb_pump(w.tenants[i]);
 	for (size_t i = 0; i < w.nexecs; i++) {
 		if (!w.execs[i]->dead)
-			watch_running(w.execs[i], now);
+			watch_one(w.execs[i], now);
 	}
 	while (loop->idle_first != NULL &&
 	       now - loop->idle_first->idle_since_us > sb_options.idle_ms * 1000)

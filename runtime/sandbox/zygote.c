@@ -78,6 +78,19 @@ ssize_t sb_recv_fds(int socket, void *p, size_t n, int *fds, size_t nfds, int fl
 	return r;
 }
 
+/* Every descriptor from `first` on. Old kernels, and some containers, do not have close_range(). */
+static void close_from(int first)
+{
+	struct rlimit limit;
+
+	if (close_range((unsigned)first, ~0U, 0) == 0)
+		return;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 65536)
+		limit.rlim_cur = 65536;
+	for (int fd = first; fd < (int)limit.rlim_cur; fd++)
+		close(fd);
+}
+
 /* ---- children ---- */
 
 static _Noreturn void child_main(int fd, bool probe)
@@ -92,7 +105,7 @@ static _Noreturn void child_main(int fd, bool probe)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (fd != EXECUTOR_FD)
 		dup2(fd, EXECUTOR_FD);
-	close_range(EXECUTOR_FD + 1, ~0U, 0);
+	close_from(EXECUTOR_FD + 1);
 	close(0);
 	close(1);
 #if !defined(__SANITIZE_ADDRESS__)
@@ -115,36 +128,52 @@ static void child_add(pid_t pid, int fd)
 	children[nchildren++] = (struct child){ pid, fd };
 }
 
+static void tell_error(int loop, uint32_t token, int error)
+{
+	struct zygote_told told = { .token = token, .error = error };
+
+	sb_send_fds(loop, &told, sizeof(told), NULL, 0);
+}
+
+/* The new child goes to the supervisor, or is ended. 0, or the error. */
+static int hand_over(int loop, uint32_t token, pid_t pid, int socket)
+{
+	struct zygote_told told = { .token = token, .pid = pid };
+	int fds[2] = { socket, pidfd_open(pid, 0) };
+	int error = 0;
+
+	/* The kernel may refuse the descriptors, of which too many are on their way. */
+	if (fds[1] < 0 || sb_send_fds(loop, &told, sizeof(told), fds, 2) != sizeof(told)) {
+		error = errno;
+		kill(pid, SIGKILL);
+	}
+	if (fds[1] >= 0)
+		close(fds[1]);
+	return error;
+}
+
 static void spawn(int loop, const struct zygote_ask *ask)
 {
-	struct zygote_told told = { .token = ask->token };
-	int pair[2], fds[2] = { -1, -1 };
-	pid_t pid = -1;
+	int pair[2], error;
+	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-		told.error = errno;
-		sb_send_fds(loop, &told, sizeof(told), NULL, 0);
+		tell_error(loop, ask->token, errno);
 		return;
 	}
 	pid = fork();
 	if (pid == 0)
 		child_main(pair[1], ask->what == ZYGOTE_PROBE);
-	fds[0] = pair[0];
-	if (pid > 0)
-		fds[1] = pidfd_open(pid, 0);
-	if (pid < 0 || fds[1] < 0) {
-		told.error = errno;
-		if (pid > 0)
-			kill(pid, SIGKILL);
+	if (pid < 0) {
+		error = errno;
 		close(pair[1]);
-		sb_send_fds(loop, &told, sizeof(told), NULL, 0);
 	} else {
-		told.pid = pid;
 		child_add(pid, pair[1]);
-		sb_send_fds(loop, &told, sizeof(told), fds, 2);
-		close(fds[1]);
+		error = hand_over(loop, ask->token, pid, pair[0]);
 	}
 	close(pair[0]);
+	if (error != 0)
+		tell_error(loop, ask->token, error);
 }
 
 static void child_ended(struct child *child, int status)
@@ -232,7 +261,7 @@ static void only_control(int control)
 #endif
 	if (control != CONTROL)
 		dup2(control, CONTROL);
-	close_range(CONTROL + 1, ~0U, 0);
+	close_from(CONTROL + 1);
 }
 
 static size_t mapped_bytes(void)

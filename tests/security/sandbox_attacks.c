@@ -169,12 +169,13 @@ static void row_48_log_flood(void **state)
 static void row_70_host_keeps_its_own(void **state)
 {
 	(void)state;
-	expect_true("local keep, log, json, apprun, _G = pcall, log, json, apprun, _G "
-		    "string.format, string.rep, table.concat, math.random = nil, nil, nil, nil "
-		    "for k in pairs(_G) do _G[k] = function() while true do end end end "
-		    "local ok, e = keep(apprun.a.b, 1) log.info(e, {}, 'text') "
-		    "return not ok and apprun.a.b() == 1 and json.decode(json.encode{a = 1}).a == 1 "
-		    "and ('x'):upper() == 'X'");
+	expect_true(
+		"local keep, log, json, apprun, _G = pcall, log, json, apprun, _G "
+		"string.format, string.rep, table.concat, math.random = nil, nil, nil, nil "
+		"for k in pairs(_G) do _G[k] = function() while true do end end end "
+		"local ok, e = keep(apprun.a.b, 1) log.info(e, {}, 'text') "
+		"return not ok and apprun.a.b() == 1 and json.decode(json.encode{a = 1}).a == 1 "
+		"and ('x'):upper() == 'X'");
 	expect_true("rawset(_G, 'handle', function() return false end) "
 		    "rawset(_G, 'coroutine', nil) rawset(_G, 'error', nil) return true");
 }
@@ -337,9 +338,9 @@ int main(int argc, char **argv)
 	static struct CMUnitTest tests[AR_COUNT(attacks) + 16];
 	static char names[AR_COUNT(attacks)][80];
 	const struct CMUnitTest others[] = {
-		cmocka_unit_test(row_48_log_flood),     cmocka_unit_test(row_58_59_60_deploys),
+		cmocka_unit_test(row_48_log_flood),          cmocka_unit_test(row_58_59_60_deploys),
 		cmocka_unit_test(row_70_host_keeps_its_own), cmocka_unit_test(row_72_upvalues),
-		cmocka_unit_test(row_79_addresses),     cmocka_unit_test(row_80_random),
+		cmocka_unit_test(row_79_addresses),          cmocka_unit_test(row_80_random),
 	};
 	size_t n = 0;
 

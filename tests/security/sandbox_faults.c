@@ -383,6 +383,12 @@ static void f_log_flood(void)
 		packet(WIRE_LOG, 0, my_id(), log, sizeof(log));
 }
 
+static void f_log_flood_of_nothing(void)
+{
+	for (;;)
+		packet(WIRE_LOG, 0, my_id(), "", 0);
+}
+
 static void f_host_bad_name(void)
 {
 	uint16_t len = 60000;
@@ -455,6 +461,31 @@ static void f_spin(void)
 		;
 }
 
+/* Answers, and then has a life of its own. */
+static void f_answer_then_spin(void)
+{
+	unsigned char one[] = { WIRE_SMALL_INT | 1 };
+
+	done(my_id(), WIRE_OK, one, sizeof(one));
+	f_spin();
+}
+
+/* Burns the CPU in many turns, each of them short. */
+static void f_burn_in_turns(void)
+{
+	char answer[4096];
+
+	for (;;) {
+		uint64_t until = sb_wall_us() + 15000;
+
+		while (sb_wall_us() < until)
+			;
+		host((unsigned char[]){ WIRE_OBJECT, 0, 0, 0, 0 }, 5);
+		if (read(EXECUTOR_FD, answer, sizeof(answer)) <= 0)
+			_exit(0);
+	}
+}
+
 /* Maps until it is refused. Nothing is touched: that would be a matter of the CPU limit first. */
 static void f_eat_memory(void)
 {
@@ -513,6 +544,7 @@ static const struct {
 	{ "logs_past_end", f_logs_past_end },
 	{ "bad_log", f_bad_log },
 	{ "log_flood", f_log_flood },
+	{ "log_flood_of_nothing", f_log_flood_of_nothing },
 	{ "host_bad_name", f_host_bad_name },
 	{ "host_bad_value", f_host_bad_value },
 	{ "host_flood", f_host_flood },
@@ -523,6 +555,8 @@ static const struct {
 	{ "silence", f_silence },
 	{ "crash", f_crash },
 	{ "spin", f_spin },
+	{ "answer_then_spin", f_answer_then_spin },
+	{ "burn_in_turns", f_burn_in_turns },
 	{ "eat_memory", f_eat_memory },
 };
 

@@ -78,6 +78,8 @@ static void row_86_frames(void **state)
 	(void)state;
 	for (size_t i = 0; i < AR_COUNT(frames); i++)
 		expect_fault(frames[i], NULL);
+	/* not left to the CPU limit: each costs the supervisor as much as it costs the sender */
+	expect_fault("log_flood_of_nothing", "a frame that cannot come now");
 }
 
 /* Every host call that comes in is for tenant evil, whatever its bytes say. */
@@ -205,6 +207,54 @@ static void row_90_no_answer(void **state)
 	}
 }
 
+/* The hard limit is of a call, however many host calls it makes. */
+static void row_89_burns_in_turns(void **state)
+{
+	struct rig_call c;
+
+	(void)state;
+	attack_prepare(&c, &(struct attack){ .hard_ms = 300 }, "fault('burn_in_turns')");
+	c.run.limits.wall_ms = 5000;
+	rig_run(attacked, &c);
+	assert_string_equal(c.slug, "sandbox/cpu-limit");
+	assert_in_range(c.result.cpu_us, 290000, 450000);
+	rig_free(&c);
+}
+
+static void wait_for_kill(void *arg)
+{
+	struct ar_sandbox_stats stats;
+	uint64_t *killed = arg;
+
+	for (int i = 0; i < 300; i++) {
+		ar_sandbox_stats(&stats);
+		if (stats.killed > *killed)
+			break;
+		ar_sleep(10);
+	}
+	*killed = stats.killed - *killed;
+}
+
+/* An executor that has answered has nothing to do, and must not do anything. */
+static void row_90_spins_after_the_answer(void **state)
+{
+	struct ar_sandbox_stats stats;
+	struct rig_call c;
+	uint64_t killed;
+
+	(void)state;
+	ar_sandbox_stats(&stats);
+	killed = stats.killed;
+	attack_prepare(&c, &(struct attack){ 0 }, "return fault('answer_then_spin')");
+	rig_run(attacked, &c);
+	assert_string_equal(rig_output(&c), "1");
+	rig_free(&c);
+	rig_run(wait_for_kill, &killed);
+	assert_int_equal(killed, 1);
+	assert_non_null(strstr(logged(), "at rest"));
+	expect_true("return true");
+}
+
 /* ---- recursion and crowds ---- */
 
 struct recursion {
@@ -292,10 +342,16 @@ static void row_91_crowd(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(row_84_opens_a_file),   cmocka_unit_test(row_85_system_calls),
-		cmocka_unit_test(row_86_frames),         cmocka_unit_test(row_87_forged_tenant),
-		cmocka_unit_test(row_88_second_answers), cmocka_unit_test(row_89_host_call_flood),
-		cmocka_unit_test(row_90_no_answer),      cmocka_unit_test(row_91_recursion_bomb),
+		cmocka_unit_test(row_84_opens_a_file),
+		cmocka_unit_test(row_85_system_calls),
+		cmocka_unit_test(row_86_frames),
+		cmocka_unit_test(row_87_forged_tenant),
+		cmocka_unit_test(row_88_second_answers),
+		cmocka_unit_test(row_89_host_call_flood),
+		cmocka_unit_test(row_89_burns_in_turns),
+		cmocka_unit_test(row_90_no_answer),
+		cmocka_unit_test(row_90_spins_after_the_answer),
+		cmocka_unit_test(row_91_recursion_bomb),
 		cmocka_unit_test(row_91_crowd),
 	};
 

@@ -1,0 +1,358 @@
+/*
+ * sandbox_scarce.c - what executors leave behind when they die by the hundred, and what happens when
+ * the system refuses another process or another descriptor: a clear 503, nothing lost, and
+ * everything as before when there is room again.
+ */
+#include <dirent.h>
+#include <grp.h>
+#include <malloc.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "tests/security/sandbox_rig.h"
+
+#if SANITIZED
+size_t __sanitizer_get_current_allocated_bytes(void); /* its header is not everywhere */
+#endif
+
+static size_t heap_bytes(void)
+{
+#if SANITIZED
+	return __sanitizer_get_current_allocated_bytes();
+#else
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+#endif
+}
+
+static int descriptors_of(pid_t pid)
+{
+	char path[64];
+	int n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (dir == NULL) /* the zygote's, unless this is root */
+		return -1;
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Executors, the dead that nobody reaped included. */
+static int executor_count(int *zombies)
+{
+	char pids[65536], state[256], *save = NULL;
+	int n = 0;
+
+	*zombies = 0;
+	children_of(zygote_pid(), pids, sizeof(pids));
+	for (char *p = strtok_r(pids, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save)) {
+		char path[64];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%s/stat", p);
+		f = fopen(path, "r");
+		if (f == NULL)
+			continue;
+		if (fgets(state, sizeof(state), f) != NULL && strstr(state, ") Z ") != NULL)
+			++*zombies;
+		fclose(f);
+		n++;
+	}
+	return n;
+}
+
+static void sleep_main(void *arg)
+{
+	ar_sleep(*(int64_t *)arg);
+}
+
+static void pause_for(int64_t ms)
+{
+	rig_run(sleep_main, &ms);
+}
+
+/* The slug that a call of the tenant ends with; empty: it went well. */
+static const char *outcome(const char *tenant, const char *body)
+{
+	static char slug[64];
+	struct rig_call c;
+
+	attack_prepare(&c, &(struct attack){ 0 }, body);
+	c.run.tenant = ar_str(tenant);
+	rig_call(&c);
+	snprintf(slug, sizeof(slug), "%s", c.slug);
+	rig_free(&c);
+	return slug;
+}
+
+static void forget_main(void *arg)
+{
+	ar_sandbox_forget(ar_str(arg));
+}
+
+/* ---- death by the hundred ---- */
+
+static void kill_some(int n)
+{
+	static const char *const ways[] = { "short", "kill", "cancelled_by_itself", "zero_byte",
+					    "host_bad_value" };
+	char body[64];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(body, sizeof(body), "return fault('%s')", ways[i % AR_COUNT(ways)]);
+		assert_string_equal(outcome("evil", body), "sandbox/killed");
+		logged();
+	}
+	pause_for(100); /* the last one's reaping */
+}
+
+static void a_thousand_kills_leave_nothing(void **state)
+{
+	enum { KILLS = 1000 };
+	struct ar_sandbox_stats stats;
+	int zombies, own, zygotes;
+	size_t heap;
+	long zygote_kib;
+	char pid[16];
+
+	(void)state;
+	kill_some(50);
+	snprintf(pid, sizeof(pid), "%d", zygote_pid());
+	own = descriptors_of(getpid());
+	zygotes = descriptors_of(zygote_pid());
+	heap = heap_bytes();
+	zygote_kib = status_kib(pid, "RssAnon:");
+	kill_some(KILLS);
+	assert_int_equal(executor_count(&zombies), 0);
+	assert_int_equal(zombies, 0);
+	assert_int_equal(descriptors_of(getpid()), own);
+	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_in_range(heap_bytes(), 0, heap + KILLS * 4); /* less than any one thing for each */
+	assert_in_range(status_kib(pid, "RssAnon:"), 0, zygote_kib + 64);
+	ar_sandbox_stats(&stats);
+	assert_int_equal(stats.executors, 0);
+	assert_int_equal(stats.running, 0);
+	assert_int_equal(stats.queued, 0);
+}
+
+/* ---- refusals ---- */
+
+/* The zygote is another user's than root's, and root may lack the right to its limits: a child asks,
+ * as that user. */
+static void zygote_limit(int what, const struct rlimit *now, struct rlimit *before)
+{
+	struct rlimit *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t zygote = zygote_pid(), child;
+	int status;
+
+	assert_true(shared != MAP_FAILED);
+	child = fork();
+	if (child == 0) {
+		if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setresgid(65534, 65534, 65534) != 0 ||
+				       setresuid(65534, 65534, 65534) != 0))
+			_exit(1);
+		_exit(prlimit(zygote, what, now, shared) != 0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	if (before != NULL)
+		*before = *shared;
+	munmap(shared, sizeof(*shared));
+}
+
+static struct rlimit zygote_narrow(int what, rlim_t soft)
+{
+	struct rlimit before, now;
+
+	zygote_limit(what, NULL, &before);
+	now = (struct rlimit){ soft, before.rlim_max };
+	zygote_limit(what, &now, NULL);
+	return before;
+}
+
+static int log_lines(void)
+{
+	int n = 0;
+
+	for (const char *p = logged(); *p != '\0'; p++)
+		n += *p == '\n';
+	return n;
+}
+
+/* fork() says EAGAIN. */
+static void no_process_left(void **state)
+{
+	struct rlimit before = zygote_narrow(RLIMIT_NPROC, 0);
+	struct ar_sandbox_stats stats;
+	int zombies, own = descriptors_of(getpid()), zygotes = descriptors_of(zygote_pid());
+
+	(void)state;
+	logged();
+	for (int i = 0; i < 50; i++)
+		assert_string_equal(outcome("alone", "return true"), "sandbox/full");
+	assert_in_range(log_lines(), 1, 3); /* it is said, not shouted */
+	assert_int_equal(descriptors_of(getpid()), own);
+	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_int_equal(executor_count(&zombies), 0);
+	ar_sandbox_stats(&stats);
+	assert_int_equal(stats.queued + stats.running + stats.executors, 0);
+	zygote_limit(RLIMIT_NPROC, &before, NULL);
+	pause_for(150);
+	assert_string_equal(outcome("alone", "return true"), "");
+}
+
+static uint64_t cpu_of_zygote_ms(void)
+{
+	char path[64], line[1024];
+	unsigned long user = 0, sys = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", zygote_pid());
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_non_null(fgets(line, sizeof(line), f));
+	fclose(f);
+	assert_int_equal(sscanf(strrchr(line, ')') + 1,
+				" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys),
+			 2);
+	return (user + sys) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* A tenant with one process that wants a second, which it cannot have, does not ask without end. */
+static void no_second_process_left(void **state)
+{
+	struct rig_call c[20];
+	struct rlimit before;
+	uint64_t cpu;
+
+	(void)state;
+	pause_for(150);
+	assert_string_equal(outcome("alone", "return true"), "");
+	before = zygote_narrow(RLIMIT_NPROC, 0);
+	logged();
+	cpu = cpu_of_zygote_ms();
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		attack_prepare(&c[i], &(struct attack){ .soft_ms = 5000, .hard_ms = 9000 },
+			       i == 0 ? "local n = 0 for i = 1, 2e7 do n = n + i end return true"
+				      : "return true");
+		c[i].run.tenant = AR_STR("alone");
+		rig_begin(&c[i]);
+	}
+	rig_wait();
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		assert_string_equal(c[i].slug, "");
+		rig_free(&c[i]);
+	}
+	assert_in_range(log_lines(), 1, 3);
+	assert_in_range(cpu_of_zygote_ms() - cpu, 0, 50);
+	zygote_limit(RLIMIT_NPROC, &before, NULL);
+	pause_for(150);
+}
+
+/* The zygote has no descriptor left for a socket. */
+static void no_descriptor_in_the_zygote(void **state)
+{
+	struct rlimit before;
+	int zombies, own, zygotes;
+
+	(void)state;
+	own = descriptors_of(getpid());
+	zygotes = descriptors_of(zygote_pid());
+	for (rlim_t limit = 5; limit < 12; limit++) { /* each of a new one's is the last in turn */
+		before = zygote_narrow(RLIMIT_NOFILE, limit);
+		for (int i = 0; i < 3; i++) {
+			const char *slug = outcome("fresh", "return true");
+
+			assert_true(slug[0] == '\0' || strcmp(slug, "sandbox/full") == 0);
+			rig_run(forget_main, (void *)(uintptr_t) "fresh");
+		}
+		zygote_limit(RLIMIT_NOFILE, &before, NULL);
+		pause_for(120);
+	}
+	assert_string_equal(outcome("fresh", "return true"), "");
+	rig_run(forget_main, (void *)(uintptr_t) "fresh");
+	pause_for(50);
+	assert_int_equal(descriptors_of(getpid()), own);
+	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_int_equal(executor_count(&zombies), 0);
+}
+
+/* This process has none left to receive one. */
+static void no_descriptor_here(void **state)
+{
+	struct rlimit before, now;
+	int zombies, own, zygotes, pair[2];
+
+	(void)state;
+	own = descriptors_of(getpid());
+	zygotes = descriptors_of(zygote_pid());
+	assert_int_equal(pipe(pair), 0); /* the next free numbers are from here on */
+	close(pair[0]);
+	close(pair[1]);
+	for (rlim_t more = 0; more < 3; more++) {
+		assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+		now = (struct rlimit){ (rlim_t)pair[0] + more, before.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+		for (int i = 0; i < 3; i++) {
+			struct rig_call c;
+
+			attack_prepare(&c, &(struct attack){ 0 }, "return true");
+			c.run.tenant = AR_STR("fresh");
+			c.run.limits.wall_ms = 2000;
+			rig_call(&c);
+			if (more < 2)
+				assert_string_equal(c.slug, "sandbox/full");
+			else
+				assert_true(c.r == 0 || strcmp(c.slug, "sandbox/full") == 0);
+			rig_free(&c);
+		}
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		pause_for(150);
+	}
+	assert_string_equal(outcome("fresh", "return true"), "");
+	rig_run(forget_main, (void *)(uintptr_t) "fresh");
+	pause_for(50);
+	assert_int_equal(descriptors_of(getpid()), own);
+	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_int_equal(executor_count(&zombies), 0);
+}
+
+static int begin(void **state)
+{
+	static const struct ar_sandbox_options options = { .executors_per_tenant = 2,
+							   .idle_ms = 50 };
+
+	(void)state;
+	if (start_with(&options) != 0)
+		return -1;
+	watching = false; /* its own descriptors would be counted */
+	pthread_join(watcher, NULL);
+	return 0;
+}
+
+static int finish(void **state)
+{
+	return rig_end(state);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_thousand_kills_leave_nothing),
+		cmocka_unit_test(no_process_left),
+		cmocka_unit_test(no_second_process_left),
+		cmocka_unit_test(no_descriptor_in_the_zygote),
+		cmocka_unit_test(no_descriptor_here),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, begin, finish);
+}
