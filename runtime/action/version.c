@@ -38,16 +38,16 @@ AR_YIELDS int ar_version_insert(struct ar_call *call, const struct ar_versioned 
 				struct ar_str name, const struct ar_version *version,
 				struct ar_str source, struct ar_str sha256, struct ar_str parsed)
 {
-	const char *sql = ar_printf(call->pool,
-				    "INSERT INTO %s (id, %s, number, source, sha256, created, "
-				    "created_by%s%s) VALUES (?, ?, ?, ?, ?, ?, ?%s)",
-				    of->versions, of->owner, of->parsed != NULL ? ", " : "",
-				    of->parsed != NULL ? of->parsed : "",
-				    of->parsed != NULL ? ", ?" : "");
-	const struct ar_json args[] = { AR_J_STR(version->id), AR_J_STR(name),
+	const char *sql =
+		ar_printf(call->pool,
+			  "INSERT INTO %s (id, %s, number, source, sha256, created, "
+			  "created_by%s%s) VALUES (?, ?, ?, ?, ?, ?, ?%s)",
+			  of->versions, of->owner, of->parsed != NULL ? ", " : "",
+			  of->parsed != NULL ? of->parsed : "", of->parsed != NULL ? ", ?" : "");
+	const struct ar_json args[] = { AR_J_STR(version->id),     AR_J_STR(name),
 					AR_J_INT(version->number), AR_J_STR(source),
-					AR_J_STR(sha256), AR_J_INT(ar_now_ms()),
-					AR_J_STR(call->who->id), AR_J_STR(parsed) };
+					AR_J_STR(sha256),          AR_J_INT(ar_now_ms()),
+					AR_J_STR(call->who->id),   AR_J_STR(parsed) };
 
 	return ar_exec(&call->scope, sql, args, AR_COUNT(args) - (of->parsed == NULL), NULL);
 }
@@ -85,8 +85,8 @@ AR_YIELDS int ar_version_get(struct ar_call *call, const struct ar_versioned *of
 		     ar_printf(call->pool,
 			       "SELECT id, number, sha256, created_by, created, source%s%s "
 			       "FROM %s WHERE %s = ? AND number = ?",
-			       of->parsed != NULL ? ", " : "",
-			       of->parsed != NULL ? of->parsed : "", of->versions, of->owner),
+			       of->parsed != NULL ? ", " : "", of->parsed != NULL ? of->parsed : "",
+			       of->versions, of->owner),
 		     AR_ARGS(AR_J_STR(ar_in_str(call, "name")), *ar_in(call, "number"))) != 0)
 		return -1;
 	if (!ar_rows_next(&rows))

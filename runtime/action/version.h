@@ -17,7 +17,7 @@
 /* Constant text. */
 struct ar_versioned {
 	const char *things, *versions; /* the tables */
-	const char *owner;            /* the column of `versions` */
+	const char *owner;             /* the column of `versions` */
 	const char *parsed; /* a column of `versions` with the source as JSON, shown; or NULL */
 	const char *put, *source; /* the action that deploys, its input that is the source */
 };

@@ -16,7 +16,7 @@
 #include <ftw.h>
 
 #include "tenant/tenant.h"
-#include "tests/harness/test.h"
+#include "tests/harness/fiber.h"
 
 static struct {
 	char data[64];
@@ -79,17 +79,13 @@ static inline void house_fiber(void *arg)
 	run->body(run->arg);
 	ar_tenant_detach();
 	ar_store_detach(house.store);
-	ar_loop_stop(ar_loop());
 }
 
 static inline void house_run(void (*body)(void *arg), void *arg)
 {
-	struct ar_loop *loop = ar_loop_new();
 	struct house_body run = { body, arg };
 
-	if (ar_go("test", house_fiber, &run, AR_NO_DEADLINE) != NULL)
-		ar_loop_run(loop);
-	ar_loop_free(loop);
+	fiber_run(house_fiber, &run);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * test.h - cmocka with its needs, the house's base, and two checks that every room's tests want.
+ * test.h - cmocka with its needs, the house's base, and what every room's tests want.
  */
 #ifndef AR_TEST_H
 #define AR_TEST_H
@@ -15,6 +15,20 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+
+/*
+ * A test that runs inside of what run(body) sets up; the rest is the body's parameters:
+ *
+ *	#define TEST(name) TEST_IN(name, run, struct world *w)
+ *	TEST(counts) { ... w->pool ... }
+ */
+#define TEST_IN(name, run, ...)                                                                    \
+	static void name##_body(__VA_ARGS__);                                                      \
+	static void name(void **state)                                                             \
+	{                                                                                          \
+		run(name##_body);                                                                  \
+	}                                                                                          \
+	static void name##_body(__VA_ARGS__)
 
 /* The bytes of s are exactly the literal. */
 #define assert_str(s, literal)                                                                     \

@@ -4,8 +4,7 @@
 #include <curl/curl.h>
 #include <zlib.h>
 
-#include "client/client_int.h"
-#include "tests/harness/tcp.h"
+#include "client/tests/rig.h"
 
 /* ---- the server: the path says how it behaves ---- */
 
@@ -184,33 +183,9 @@ static void serve(struct tcp_server *self, int fd)
 	}
 }
 
-/* ---- a fiber for each test ---- */
+/* ---- tests ---- */
 
-static void run(void (*body)(void *arg))
-{
-	struct ar_loop *loop = ar_loop_new();
-
-	ar_err_clear();
-	if (ar_go("test", body, NULL, AR_NO_DEADLINE) != NULL)
-		ar_loop_run(loop);
-	ar_client_detach();
-	ar_loop_free(loop);
-}
-
-#define BODY(name)                                                                                 \
-	static void name##_in(struct ar_pool *pool);                                               \
-	static void name##_body(void *arg AR_UNUSED)                                               \
-	{                                                                                          \
-		struct ar_pool *pool = ar_pool_new();                                              \
-		name##_in(pool);                                                                   \
-		ar_pool_free(pool);                                                                \
-		ar_loop_stop(ar_loop());                                                           \
-	}                                                                                          \
-	static void name(void **state AR_UNUSED)                                                   \
-	{                                                                                          \
-		run(name##_body);                                                                  \
-	}                                                                                          \
-	static void name##_in(struct ar_pool *pool)
+#define TEST(name) TEST_IN(name, rig_run, struct ar_pool *pool)
 
 static struct ar_str at(struct ar_pool *pool, const char *path)
 {
@@ -224,7 +199,7 @@ static int get(struct ar_pool *pool, const char *path, struct ar_fetched *ret)
 	return ar_fetch(pool, &req, ret);
 }
 
-BODY(gets)
+TEST(gets)
 {
 	struct ar_fetched r;
 	int before = server.connections;
@@ -249,7 +224,7 @@ BODY(gets)
 	assert_int_equal(server.connections - before, 1); /* one connection for all of them */
 }
 
-BODY(sends)
+TEST(sends)
 {
 	struct ar_fetch_header headers[] = {
 		{ AR_STR("Content-Type"), AR_STR("application/json") },
@@ -285,7 +260,7 @@ BODY(sends)
 	assert_int_equal(r.body.n, 0);
 }
 
-BODY(refuses_requests)
+TEST(refuses_requests)
 {
 	static const struct ar_fetch_header bad[] = {
 		{ { "Host", 4 }, { "x", 1 } },
@@ -330,7 +305,7 @@ BODY(refuses_requests)
 
 /* ---- the guard ---- */
 
-BODY(guards_addresses)
+TEST(guards_addresses)
 {
 	static const char *const hosts[] = {
 		"127.0.0.1",
@@ -370,7 +345,7 @@ BODY(guards_addresses)
 	assert_ok(ar_client_allow(AR_STR("127.0.0.1")));
 }
 
-BODY(guards_redirects)
+TEST(guards_redirects)
 {
 	struct ar_fetched r;
 	int before;
@@ -412,7 +387,7 @@ static void guards_sockets(void **state)
 
 /* ---- redirects ---- */
 
-BODY(follows)
+TEST(follows)
 {
 	struct ar_fetch_header headers[] = {
 		{ AR_STR("Authorization"), AR_STR("Bearer secret") },
@@ -445,7 +420,7 @@ BODY(follows)
 	assert_fails(ar_fetch(pool, &req, &r), AR_E_CLIENT_REDIRECTS);
 }
 
-BODY(follows_with_the_right_method)
+TEST(follows_with_the_right_method)
 {
 	static const struct {
 		int status;
@@ -473,7 +448,7 @@ BODY(follows_with_the_right_method)
 
 /* ---- limits ---- */
 
-BODY(limits_size)
+TEST(limits_size)
 {
 	static const char *const paths[] = { "/bomb", "/endless", "/big", "/headers" };
 	struct ar_fetched r;
@@ -493,7 +468,7 @@ BODY(limits_size)
 	assert_str(ar_fetched_header(&r, "x-kept"), "yes");
 }
 
-BODY(limits_time)
+TEST(limits_time)
 {
 	static const char *const paths[] = { "/slow", "/silent" };
 	struct ar_fetched r;
@@ -512,7 +487,7 @@ BODY(limits_time)
 	assert_ok(get(pool, "/hello", &r));
 }
 
-BODY(fails)
+TEST(fails)
 {
 	struct ar_fetch req = { .url = at(pool, "/cut") };
 	struct ar_fetched r = { .status = 42 };
@@ -545,7 +520,7 @@ static void one_of_many(void *arg)
 	finished++;
 }
 
-BODY(many_at_once)
+TEST(many_at_once)
 {
 	int64_t start = ar_mono_ms(), last = start, longest = 0;
 
@@ -574,11 +549,10 @@ static void wait_for_silence(void *arg)
 	ar_pool_free(pool);
 }
 
-BODY(cancels)
+TEST(cancels)
 {
 	struct ar_fiber *fiber = ar_go("silent", wait_for_silence, "/silent", AR_NO_DEADLINE);
 
-	(void)pool;
 	ended_with = NULL;
 	ar_sleep(50);
 	assert_null(ended_with);
@@ -590,9 +564,8 @@ BODY(cancels)
 	assert_int_equal(server.open, 0);
 }
 
-BODY(detach_ends_what_runs)
+TEST(detach_ends_what_runs)
 {
-	(void)pool;
 	ended_with = NULL;
 	ar_go("silent", wait_for_silence, "/silent", AR_NO_DEADLINE);
 	ar_sleep(50);
@@ -622,12 +595,11 @@ static void busy_one(void *arg)
 	ar_pool_free(pool);
 }
 
-BODY(one_host_has_its_share)
+TEST(one_host_has_its_share)
 {
 	struct ar_fiber *fibers[140];
 	int busy = 0;
 
-	(void)pool;
 	for (size_t i = 0; i < AR_COUNT(fibers); i++) {
 		fibers[i] = ar_go("busy", busy_one, &busy, AR_NO_DEADLINE);
 		ar_fiber_hold(fibers[i]);

@@ -1,8 +1,7 @@
 /*
  * mail.c - SMTP conversations with a server on threads: taken, refused, slow, silent.
  */
-#include "client/client_int.h"
-#include "tests/harness/tcp.h"
+#include "client/tests/rig.h"
 
 /* How the server behaves: the text it answers to a command, or what it does. */
 struct script {
@@ -114,34 +113,15 @@ static struct ar_mail mail_of(void)
 	};
 }
 
-static void run(void (*body)(void *arg))
+static void run(void (*body)(struct ar_pool *pool))
 {
-	struct ar_loop *loop = ar_loop_new();
-
-	ar_err_clear();
 	reset();
-	if (ar_go("test", body, NULL, AR_NO_DEADLINE) != NULL)
-		ar_loop_run(loop);
-	ar_client_detach();
-	ar_loop_free(loop);
+	rig_run(body);
 }
 
-#define BODY(name)                                                                                 \
-	static void name##_in(struct ar_pool *pool);                                               \
-	static void name##_body(void *arg AR_UNUSED)                                               \
-	{                                                                                          \
-		struct ar_pool *pool = ar_pool_new();                                              \
-		name##_in(pool);                                                                   \
-		ar_pool_free(pool);                                                                \
-		ar_loop_stop(ar_loop());                                                           \
-	}                                                                                          \
-	static void name(void **state AR_UNUSED)                                                   \
-	{                                                                                          \
-		run(name##_body);                                                                  \
-	}                                                                                          \
-	static void name##_in(struct ar_pool *pool)
+#define TEST(name) TEST_IN(name, run, struct ar_pool *pool)
 
-BODY(hands_over)
+TEST(hands_over)
 {
 	struct ar_mail mail = mail_of();
 
@@ -154,7 +134,7 @@ BODY(hands_over)
 	assert_string_equal(got_auth, "");
 }
 
-BODY(signs_in)
+TEST(signs_in)
 {
 	struct ar_mail mail = mail_of();
 
@@ -169,7 +149,7 @@ BODY(signs_in)
 	assert_fails(ar_mail_send(pool, &mail), AR_E_MAIL_INVALID);
 }
 
-BODY(is_refused_for_good)
+TEST(is_refused_for_good)
 {
 	struct ar_mail mail = mail_of();
 
@@ -186,7 +166,7 @@ BODY(is_refused_for_good)
 	assert_non_null(strstr(ar_err()->below->why, "554 spam"));
 }
 
-BODY(fails_for_now)
+TEST(fails_for_now)
 {
 	struct ar_mail mail = mail_of();
 
@@ -207,7 +187,7 @@ BODY(fails_for_now)
 }
 
 /* What the server does not offer is not done without. */
-BODY(insists_on_tls)
+TEST(insists_on_tls)
 {
 	struct ar_mail mail = mail_of();
 
@@ -220,7 +200,7 @@ BODY(insists_on_tls)
 	assert_string_equal(got_message, "");
 }
 
-BODY(checks_the_address)
+TEST(checks_the_address)
 {
 	static const char *const hosts[] = { "127.0.0.1", "localhost", "2130706433", "127.0.0.2" };
 	int before;
@@ -245,7 +225,7 @@ BODY(checks_the_address)
 	assert_ok(ar_client_allow(AR_STR("127.0.0.1")));
 }
 
-BODY(refuses_nonsense)
+TEST(refuses_nonsense)
 {
 	struct ar_mail mail = mail_of();
 
@@ -278,7 +258,7 @@ static void tick(void *arg AR_UNUSED)
 	}
 }
 
-BODY(slow_servers_do_not_stop_the_loop)
+TEST(slow_servers_do_not_stop_the_loop)
 {
 	struct ar_mail mail = mail_of();
 
@@ -295,7 +275,7 @@ BODY(slow_servers_do_not_stop_the_loop)
 	assert_true(longest_pause < 1000);
 }
 
-BODY(time_is_limited)
+TEST(time_is_limited)
 {
 	struct ar_mail mail = mail_of();
 	int64_t start = ar_mono_ms(), before;
@@ -322,11 +302,10 @@ static void send_one(void *arg AR_UNUSED)
 	ar_pool_free(pool);
 }
 
-BODY(cancel_returns_at_once)
+TEST(cancel_returns_at_once)
 {
 	struct ar_fiber *fiber;
 
-	(void)pool;
 	ended_with = NULL;
 	script.hang_on_end = true;
 	fiber = ar_go("mail", send_one, NULL, AR_NO_DEADLINE);
@@ -352,11 +331,10 @@ static void send_taken(void *arg AR_UNUSED)
 	taken++;
 }
 
-BODY(many_share_the_threads)
+TEST(many_share_the_threads)
 {
 	int before = server.connections;
 
-	(void)pool;
 	taken = busiest = 0;
 	script.end_after_ms = 20;
 	for (int i = 0; i < 40; i++)

@@ -4,8 +4,7 @@
  */
 #include <netdb.h>
 
-#include "client/client_int.h"
-#include "tests/harness/tcp.h"
+#include "client/tests/rig.h"
 
 static struct tcp_server server;
 static atomic_int asked;
@@ -73,31 +72,7 @@ static void serve(struct tcp_server *self AR_UNUSED, int fd)
 		tcp_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 }
 
-static void run(void (*body)(void *arg))
-{
-	struct ar_loop *loop = ar_loop_new();
-
-	ar_err_clear();
-	if (ar_go("test", body, NULL, AR_NO_DEADLINE) != NULL)
-		ar_loop_run(loop);
-	ar_client_detach();
-	ar_loop_free(loop);
-}
-
-#define BODY(name)                                                                                 \
-	static void name##_in(struct ar_pool *pool);                                               \
-	static void name##_body(void *arg AR_UNUSED)                                               \
-	{                                                                                          \
-		struct ar_pool *pool = ar_pool_new();                                              \
-		name##_in(pool);                                                                   \
-		ar_pool_free(pool);                                                                \
-		ar_loop_stop(ar_loop());                                                           \
-	}                                                                                          \
-	static void name(void **state AR_UNUSED)                                                   \
-	{                                                                                          \
-		run(name##_body);                                                                  \
-	}                                                                                          \
-	static void name##_in(struct ar_pool *pool)
+#define TEST(name) TEST_IN(name, rig_run, struct ar_pool *pool)
 
 static int get(struct ar_pool *pool, const char *host, int64_t timeout_ms)
 {
@@ -108,7 +83,7 @@ static int get(struct ar_pool *pool, const char *host, int64_t timeout_ms)
 	return ar_fetch(pool, &req, &r);
 }
 
-BODY(names_are_remembered)
+TEST(names_are_remembered)
 {
 	int before = asked;
 
@@ -122,7 +97,7 @@ BODY(names_are_remembered)
 }
 
 /* A name with a closed and an open address: the closed one is never tried. */
-BODY(only_open_addresses_are_tried)
+TEST(only_open_addresses_are_tried)
 {
 	int before = server.connections;
 
@@ -134,7 +109,7 @@ BODY(only_open_addresses_are_tried)
 }
 
 /* The name points elsewhere from one call to the next; so does the answer. */
-BODY(names_that_change_are_checked_again)
+TEST(names_that_change_are_checked_again)
 {
 	struct ar_fetch req = { .url = ar_strf(pool, "http://c.ip-1:%d/", server.port) };
 	struct ar_fetched r;
@@ -145,7 +120,7 @@ BODY(names_that_change_are_checked_again)
 	assert_ok(ar_client_allow(AR_STR("127.0.0.1")));
 }
 
-BODY(slow_names_end_with_the_call)
+TEST(slow_names_end_with_the_call)
 {
 	int64_t start = ar_mono_ms();
 	int before = asked;
@@ -169,11 +144,10 @@ static void get_slow(void *arg)
 	finished++;
 }
 
-BODY(many_share_one_look_up)
+TEST(many_share_one_look_up)
 {
 	int before = asked;
 
-	(void)pool;
 	finished = 0;
 	for (int i = 0; i < 20; i++)
 		ar_go("slow", get_slow, "slow.shared.ip-1", AR_NO_DEADLINE);
@@ -207,7 +181,7 @@ static void look_ups_outlive_their_loop(void **state)
 	usleep(700000);
 }
 
-BODY(names_do_not_pile_up)
+TEST(names_do_not_pile_up)
 {
 	int before = asked;
 

@@ -6,8 +6,7 @@
 #include <openssl/x509v3.h>
 #include <signal.h>
 
-#include "client/client_int.h"
-#include "tests/harness/tcp.h"
+#include "client/tests/rig.h"
 
 static struct tcp_server https, smtps, starttls, plain;
 static SSL_CTX *right, *wrong; /* for 127.0.0.1, and for somebody else */
@@ -163,32 +162,13 @@ static void serve_starttls(struct tcp_server *self AR_UNUSED, int fd)
 
 /* ---- tests ---- */
 
-static void run(void (*body)(void *arg))
+static void run(void (*body)(struct ar_pool *pool))
 {
-	struct ar_loop *loop = ar_loop_new();
-
-	ar_err_clear();
-	if (ar_go("test", body, NULL, AR_NO_DEADLINE) != NULL)
-		ar_loop_run(loop);
-	ar_client_detach();
-	ar_loop_free(loop);
+	served = auths = 0;
+	rig_run(body);
 }
 
-#define BODY(name)                                                                                 \
-	static void name##_in(struct ar_pool *pool);                                               \
-	static void name##_body(void *arg AR_UNUSED)                                               \
-	{                                                                                          \
-		struct ar_pool *pool = ar_pool_new();                                              \
-		name##_in(pool);                                                                   \
-		ar_pool_free(pool);                                                                \
-		ar_loop_stop(ar_loop());                                                           \
-	}                                                                                          \
-	static void name(void **state AR_UNUSED)                                                   \
-	{                                                                                          \
-		served = auths = 0;                                                                \
-		run(name##_body);                                                                  \
-	}                                                                                          \
-	static void name##_in(struct ar_pool *pool)
+#define TEST(name) TEST_IN(name, run, struct ar_pool *pool)
 
 static int get(struct ar_pool *pool, const char *path, struct ar_fetched *ret)
 {
@@ -217,7 +197,7 @@ static int send_mail(struct ar_pool *pool, enum ar_mail_tls tls)
 	return ar_mail_send(pool, &mail);
 }
 
-BODY(strangers_are_not_trusted)
+TEST(strangers_are_not_trusted)
 {
 	struct ar_fetched r;
 
@@ -230,7 +210,7 @@ BODY(strangers_are_not_trusted)
 	assert_int_equal(auths, 0);
 }
 
-BODY(those_the_operator_knows_are)
+TEST(those_the_operator_knows_are)
 {
 	struct ar_fetched r;
 
@@ -246,7 +226,7 @@ BODY(those_the_operator_knows_are)
 	ar_client_trust(NULL);
 }
 
-BODY(but_not_under_another_name)
+TEST(but_not_under_another_name)
 {
 	struct ar_fetched r;
 
@@ -261,7 +241,7 @@ BODY(but_not_under_another_name)
 	ar_client_trust(NULL);
 }
 
-BODY(no_way_down_from_https)
+TEST(no_way_down_from_https)
 {
 	struct ar_fetched r;
 

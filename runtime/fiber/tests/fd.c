@@ -2,33 +2,12 @@
  * fd.c - tests of waiting for files: both directions, hang-ups, time-outs, forgetting, watching.
  */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
-#include <cmocka.h>
 
-#include "fiber/fiber.h"
+#include "tests/harness/fiber.h"
 
-static void run(void (*body)(void *arg))
-{
-	struct ar_loop *loop = ar_loop_new();
-
-	if (ar_go("test", body, NULL, AR_NO_DEADLINE) != NULL)
-		ar_loop_run(loop);
-	ar_loop_free(loop);
-}
-
-#define BODY(name)                                                                                 \
-	static void name##_body(void *arg);                                                        \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		run(name##_body);                                                                  \
-	}                                                                                          \
-	static void name##_body(void *arg)
-
-#define END() ar_loop_stop(ar_loop())
+#define RUN(body)  fiber_run(body, NULL)
+#define TEST(name) TEST_IN(name, RUN, void *arg)
 
 static void pair(int sv[2])
 {
@@ -51,7 +30,7 @@ static void writes_later(void *arg)
 	assert_int_equal(write(fd, "x", 1), 1);
 }
 
-BODY(readable_when_bytes_come)
+TEST(readable_when_bytes_come)
 {
 	int sv[2];
 	char c;
@@ -64,7 +43,6 @@ BODY(readable_when_bytes_come)
 		assert_int_equal(read(sv[0], &c, 1), 1);
 	}
 	pair_close(sv);
-	END();
 }
 
 static char block[65536];
@@ -78,7 +56,7 @@ static void drains(void *arg)
 		;
 }
 
-BODY(writable_when_the_other_side_reads)
+TEST(writable_when_the_other_side_reads)
 {
 	int sv[2];
 
@@ -92,10 +70,9 @@ BODY(writable_when_the_other_side_reads)
 	ar_go("drains", drains, &sv[1], AR_NO_DEADLINE);
 	assert_int_equal(ar_wait_fd(sv[0], AR_WRITE, -1), AR_WRITE);
 	pair_close(sv);
-	END();
 }
 
-BODY(both_directions_at_once)
+TEST(both_directions_at_once)
 {
 	int sv[2];
 
@@ -104,7 +81,6 @@ BODY(both_directions_at_once)
 	assert_int_equal(write(sv[1], "x", 1), 1);
 	assert_int_equal(ar_wait_fd(sv[0], AR_READ | AR_WRITE, -1), AR_READ | AR_WRITE);
 	pair_close(sv);
-	END();
 }
 
 struct side {
@@ -118,7 +94,7 @@ static void waits_side(void *arg)
 	s->got = ar_wait_fd(s->fd, s->what, -1);
 }
 
-BODY(a_reader_and_a_writer_of_one_file)
+TEST(a_reader_and_a_writer_of_one_file)
 {
 	int sv[2];
 	struct side r, w;
@@ -141,10 +117,9 @@ BODY(a_reader_and_a_writer_of_one_file)
 	ar_sleep(3);
 	assert_int_equal(w.got, AR_WRITE);
 	pair_close(sv);
-	END();
 }
 
-BODY(a_hang_up_wakes_and_does_not_spin)
+TEST(a_hang_up_wakes_and_does_not_spin)
 {
 	int sv[2], turns = 0;
 	char c;
@@ -163,7 +138,6 @@ BODY(a_hang_up_wakes_and_does_not_spin)
 	assert_true(turns <= 5);
 	ar_fd_forget(sv[0]);
 	close(sv[0]);
-	END();
 }
 
 static void canceller(void *arg)
@@ -172,7 +146,7 @@ static void canceller(void *arg)
 	ar_cancel(arg);
 }
 
-BODY(cancel_and_deadline_end_the_wait)
+TEST(cancel_and_deadline_end_the_wait)
 {
 	int sv[2];
 
@@ -186,7 +160,6 @@ BODY(cancel_and_deadline_end_the_wait)
 	assert_int_equal(ar_wait_fd(sv[0], AR_READ, -1), -1);
 	assert_true(ar_err_is(AR_E_CANCELLED));
 	pair_close(sv);
-	END();
 }
 
 static void forgets(void *arg)
@@ -195,7 +168,7 @@ static void forgets(void *arg)
 	ar_fd_forget(*(int *)arg);
 }
 
-BODY(forgetting_ends_the_wait_and_the_number_can_be_used_again)
+TEST(forgetting_ends_the_wait_and_the_number_can_be_used_again)
 {
 	int sv[2];
 
@@ -208,10 +181,9 @@ BODY(forgetting_ends_the_wait_and_the_number_can_be_used_again)
 		assert_int_equal(ar_wait_fd(sv[0], AR_READ, -1), AR_READ);
 		pair_close(sv);
 	}
-	END();
 }
 
-BODY(an_ordinary_file_is_always_ready)
+TEST(an_ordinary_file_is_always_ready)
 {
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
@@ -221,7 +193,6 @@ BODY(an_ordinary_file_is_always_ready)
 	close(fd);
 	assert_int_equal(ar_wait_fd(fd, AR_READ, -1), -1); /* closed */
 	assert_true(ar_err_is(AR_E_INTERNAL));
-	END();
 }
 
 static int watched, watched_ready;
@@ -238,7 +209,7 @@ static void on_ready(void *arg, int fd, int ready)
 		assert_true(read(fd, &c, 1) >= 0);
 }
 
-BODY(a_watch_is_called_while_ready)
+TEST(a_watch_is_called_while_ready)
 {
 	int sv[2], calls;
 
@@ -262,7 +233,6 @@ BODY(a_watch_is_called_while_ready)
 	/* and a fiber may wait for it now */
 	assert_int_equal(ar_wait_fd(sv[0], AR_READ, -1), AR_READ);
 	pair_close(sv);
-	END();
 }
 
 static void echoes(void *arg)
@@ -282,7 +252,7 @@ static void echoes(void *arg)
 	}
 }
 
-BODY(two_fibers_talk_through_a_socket)
+TEST(two_fibers_talk_through_a_socket)
 {
 	int sv[2];
 	struct ar_fiber *echo;
@@ -302,7 +272,6 @@ BODY(two_fibers_talk_through_a_socket)
 	ar_join(echo);
 	ar_fiber_drop(echo);
 	pair_close(sv);
-	END();
 }
 
 int main(void)

@@ -1,35 +1,21 @@
 /*
  * fiber.c - tests of fibers on one loop: start, wait, cancel, deadline, shield, join, cond, mutex.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <cmocka.h>
-
-#include "fiber/fiber.h"
+#include "tests/harness/fiber.h"
 
 /* Each test runs its body in a fiber of a fresh loop; the loop stops when the body returns. */
 static void run(void (*body)(void *arg), void *arg)
 {
 	struct ar_loop *loop = ar_loop_new();
-	struct ar_fiber *fiber = ar_go("test", body, arg, AR_NO_DEADLINE);
 
-	if (fiber != NULL)
-		ar_loop_run(loop);
+	fiber_run_on(loop, body, arg);
 	assert_int_equal(ar_loop_fibers(loop), 0);
 	ar_loop_free(loop);
 	assert_null(ar_loop());
 }
 
-#define BODY(name)                                                                                 \
-	static void name##_body(void *arg);                                                        \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		run(name##_body, NULL);                                                            \
-	}                                                                                          \
-	static void name##_body(void *arg)
-
-#define END() ar_loop_stop(ar_loop())
+#define RUN(body)  run(body, NULL)
+#define TEST(name) TEST_IN(name, RUN, void *arg)
 
 static char trace[64];
 static size_t ntrace;
@@ -55,7 +41,7 @@ static void mark_pause_mark(void *arg)
 	mark(*(char *)arg);
 }
 
-BODY(go_runs_at_once_until_the_first_wait)
+TEST(go_runs_at_once_until_the_first_wait)
 {
 	trace_reset();
 	mark('1');
@@ -72,14 +58,13 @@ BODY(go_runs_at_once_until_the_first_wait)
 	ar_fiber_drop(a);
 	ar_fiber_drop(b);
 	assert_string_equal(trace, "1a2b3ab");
-	END();
 }
 
 static void nothing(void *arg)
 {
 }
 
-BODY(go_gives_null_when_the_fiber_has_ended)
+TEST(go_gives_null_when_the_fiber_has_ended)
 {
 	struct ar_fiber *f = ar_go("nothing", nothing, NULL, AR_NO_DEADLINE);
 
@@ -88,7 +73,6 @@ BODY(go_gives_null_when_the_fiber_has_ended)
 	ar_cancel(f);
 	ar_join(f);
 	ar_fiber_drop(f);
-	END();
 }
 
 static void nested(void *arg)
@@ -102,7 +86,7 @@ static void nested(void *arg)
 	mark('y');
 }
 
-BODY(fibers_start_fibers)
+TEST(fibers_start_fibers)
 {
 	int depth = 5;
 
@@ -112,7 +96,6 @@ BODY(fibers_start_fibers)
 	assert_int_equal(ar_loop_fibers(ar_loop()), 6);
 	ar_sleep(1);
 	assert_string_equal(trace, "xxxxxyyyyy");
-	END();
 }
 
 static double fp_of(int n)
@@ -138,17 +121,16 @@ static void computes(void *arg)
 	}
 }
 
-BODY(registers_and_locals_survive_switches)
+TEST(registers_and_locals_survive_switches)
 {
 	for (int i = 1; i <= 200; i++)
 		ar_go("computes", computes, (void *)(intptr_t)i, AR_NO_DEADLINE);
 	assert_int_equal(ar_loop_fibers(ar_loop()), 201);
 	while (ar_loop_fibers(ar_loop()) > 1)
 		ar_pause();
-	END();
 }
 
-BODY(self_and_data_belong_to_the_fiber)
+TEST(self_and_data_belong_to_the_fiber)
 {
 	int x;
 
@@ -159,7 +141,6 @@ BODY(self_and_data_belong_to_the_fiber)
 	ar_pause();
 	assert_ptr_equal(ar_fiber_data(), &x);
 	ar_sleep(1);
-	END();
 }
 
 /* ---- what is switched with the fiber ---- */
@@ -177,7 +158,7 @@ static void fails_and_waits(void *arg)
 	assert_ptr_equal(ar_log_context_use(NULL), &ctx);
 }
 
-BODY(error_stack_and_log_context_are_switched)
+TEST(error_stack_and_log_context_are_switched)
 {
 	struct ar_log_context ctx = { .tenant = AR_STR("mine") };
 
@@ -194,12 +175,11 @@ BODY(error_stack_and_log_context_are_switched)
 	/* a fiber that is used again starts clean */
 	ar_go("fails", fails_and_waits, NULL, AR_NO_DEADLINE);
 	ar_sleep(1);
-	END();
 }
 
 /* ---- time ---- */
 
-BODY(sleep_is_never_shorter_than_asked)
+TEST(sleep_is_never_shorter_than_asked)
 {
 	for (int ms = 1; ms <= 20; ms += 6) {
 		int64_t before = ar_mono_us();
@@ -207,7 +187,6 @@ BODY(sleep_is_never_shorter_than_asked)
 		assert_int_equal(ar_sleep(ms), 0);
 		assert_true(ar_mono_us() - before >= ms * 1000);
 	}
-	END();
 }
 
 static void sleeps(void *arg)
@@ -218,7 +197,7 @@ static void sleeps(void *arg)
 	mark(*(char *)arg);
 }
 
-BODY(timers_fire_in_order)
+TEST(timers_fire_in_order)
 {
 	char ms[] = "739152846";
 
@@ -228,7 +207,6 @@ BODY(timers_fire_in_order)
 	while (ar_loop_fibers(ar_loop()) > 1)
 		ar_sleep(5);
 	assert_string_equal(trace, "123456789");
-	END();
 }
 
 static int64_t fake_now;
@@ -251,7 +229,6 @@ static void simulated_body(void *arg)
 	for (int day = 0; day < 365; day++)
 		assert_int_equal(ar_sleep(86400000), 0);
 	assert_true(ar_mono_ms() - before >= INT64_C(365) * 86400000);
-	END();
 }
 
 static void a_simulated_clock_sleeps_a_year(void **state)
@@ -263,8 +240,7 @@ static void a_simulated_clock_sleeps_a_year(void **state)
 	ar_seam_set(&seam);
 	loop = ar_loop_new();
 	ar_loop_set_wait(loop, fake_wait, NULL);
-	ar_go("sleeper", simulated_body, NULL, AR_NO_DEADLINE);
-	ar_loop_run(loop);
+	fiber_run_on(loop, simulated_body, NULL);
 	ar_loop_free(loop);
 	ar_seam_set(NULL);
 }
@@ -301,7 +277,6 @@ static void random_body(void *arg)
 		ar_go("random", random_waits, (void *)i, AR_NO_DEADLINE);
 	while (ar_loop_fibers(ar_loop()) > 1)
 		ar_sleep(777);
-	END();
 }
 
 static void random_waits_end_at_their_time(void **state)
@@ -313,8 +288,7 @@ static void random_waits_end_at_their_time(void **state)
 	ar_seam_set(&seam);
 	loop = ar_loop_new();
 	ar_loop_set_wait(loop, fake_wait, NULL);
-	ar_go("random", random_body, NULL, AR_NO_DEADLINE);
-	ar_loop_run(loop);
+	fiber_run_on(loop, random_body, NULL);
 	ar_loop_free(loop);
 	ar_seam_set(NULL);
 }
@@ -373,7 +347,7 @@ static void waiter_main(void *arg)
 		assert_true(ar_err_is(w->def)); /* and again from every later wait */
 }
 
-BODY(cancel_ends_every_wait)
+TEST(cancel_ends_every_wait)
 {
 	for (size_t i = 0; i < AR_COUNT(waits); i++) {
 		struct ar_cond cond = { 0 };
@@ -394,10 +368,9 @@ BODY(cancel_ends_every_wait)
 		ar_mutex_unlock(&mutex);
 		assert_null(mutex.owner);
 	}
-	END();
 }
 
-BODY(a_deadline_ends_every_wait)
+TEST(a_deadline_ends_every_wait)
 {
 	for (size_t i = 0; i < AR_COUNT(waits); i++) {
 		struct ar_cond cond = { 0 };
@@ -418,7 +391,6 @@ BODY(a_deadline_ends_every_wait)
 		assert_null(cond.first);
 		ar_mutex_unlock(&mutex);
 	}
-	END();
 }
 
 static void tries(void *arg)
@@ -429,15 +401,14 @@ static void tries(void *arg)
 	mark('t');
 }
 
-BODY(a_deadline_in_the_past_fails_the_first_wait)
+TEST(a_deadline_in_the_past_fails_the_first_wait)
 {
 	trace_reset();
 	assert_null(ar_go("tries", tries, NULL, ar_mono_ms() - 1));
 	assert_string_equal(trace, "t");
-	END();
 }
 
-BODY(cancel_is_stronger_than_the_deadline)
+TEST(cancel_is_stronger_than_the_deadline)
 {
 	ar_deadline_set(ar_mono_ms() - 1);
 	assert_int_equal(ar_pause(), -1);
@@ -445,10 +416,9 @@ BODY(cancel_is_stronger_than_the_deadline)
 	ar_cancel(ar_self());
 	assert_int_equal(ar_pause(), -1);
 	assert_true(ar_err_is(AR_E_CANCELLED));
-	END();
 }
 
-BODY(a_deadline_can_be_narrowed_for_a_while)
+TEST(a_deadline_can_be_narrowed_for_a_while)
 {
 	int64_t before = ar_deadline_set(ar_mono_ms() + 10);
 
@@ -458,7 +428,6 @@ BODY(a_deadline_can_be_narrowed_for_a_while)
 	ar_deadline_set(before);
 	assert_false(ar_cancelled());
 	assert_int_equal(ar_sleep(5), 0);
-	END();
 }
 
 static void shielded(void *arg)
@@ -478,7 +447,7 @@ static void shielded(void *arg)
 	mark('s');
 }
 
-BODY(a_shield_holds_off_cancel_and_deadline)
+TEST(a_shield_holds_off_cancel_and_deadline)
 {
 	struct ar_cond cond = { 0 };
 	struct waiter w = { .cond = &cond, .rc = 7 };
@@ -496,7 +465,6 @@ BODY(a_shield_holds_off_cancel_and_deadline)
 	assert_int_equal(w.later, -1);
 	assert_ptr_equal(w.def, AR_E_DEADLINE);
 	assert_string_equal(trace, "s");
-	END();
 }
 
 static void joiner(void *arg)
@@ -511,7 +479,7 @@ static void sleeper(void *arg)
 	mark('s');
 }
 
-BODY(join_waits_also_when_cancelled)
+TEST(join_waits_also_when_cancelled)
 {
 	struct ar_fiber *s = ar_go("sleeper", sleeper, NULL, AR_NO_DEADLINE), *j;
 
@@ -526,7 +494,6 @@ BODY(join_waits_also_when_cancelled)
 	ar_join(s); /* at once */
 	ar_cancel(s);
 	ar_fiber_drop(s);
-	END();
 }
 
 /* ---- cond and mutex ---- */
@@ -543,7 +510,7 @@ static void cond_waiter(void *arg)
 		mark((char)(c - 'a' + 'A'));
 }
 
-BODY(signal_wakes_the_longest_waiter)
+TEST(signal_wakes_the_longest_waiter)
 {
 	struct ar_fiber *b;
 
@@ -563,10 +530,9 @@ BODY(signal_wakes_the_longest_waiter)
 	ar_cond_broadcast(&shared);
 	ar_pause();
 	assert_string_equal(trace, "aBcd");
-	END();
 }
 
-BODY(a_signal_that_came_first_is_not_lost_by_cancel)
+TEST(a_signal_that_came_first_is_not_lost_by_cancel)
 {
 	struct ar_fiber *a;
 
@@ -576,10 +542,9 @@ BODY(a_signal_that_came_first_is_not_lost_by_cancel)
 	ar_cancel(a);
 	ar_pause();
 	assert_string_equal(trace, "a");
-	END();
 }
 
-BODY(a_timed_wait_ends_or_is_signalled)
+TEST(a_timed_wait_ends_or_is_signalled)
 {
 	int64_t before = ar_mono_us();
 
@@ -588,7 +553,6 @@ BODY(a_timed_wait_ends_or_is_signalled)
 	assert_true(ar_mono_us() - before >= 10000);
 	assert_false(ar_cancelled());
 	assert_null(shared.first);
-	END();
 }
 
 static struct ar_mutex lock;
@@ -608,7 +572,7 @@ static void locker(void *arg)
 	ar_mutex_unlock(&lock);
 }
 
-BODY(a_mutex_is_exclusive_and_fair)
+TEST(a_mutex_is_exclusive_and_fair)
 {
 	struct ar_fiber *b;
 
@@ -623,7 +587,6 @@ BODY(a_mutex_is_exclusive_and_fair)
 	assert_string_equal(trace, "!ac");
 	ar_mutex_unlock(&lock);
 	assert_null(lock.owner);
-	END();
 }
 
 /* ---- the loop ---- */
@@ -641,7 +604,7 @@ static void hook_mark(void *arg)
 	++*calls;
 }
 
-BODY(posts_run_in_order_outside_of_fibers)
+TEST(posts_run_in_order_outside_of_fibers)
 {
 	trace_reset();
 	for (const char *p = "abcdefgh"; *p != 0; p++)
@@ -649,10 +612,9 @@ BODY(posts_run_in_order_outside_of_fibers)
 	assert_string_equal(trace, "");
 	ar_sleep(1);
 	assert_string_equal(trace, "abcdefgh");
-	END();
 }
 
-BODY(hooks_run_before_waiting)
+TEST(hooks_run_before_waiting)
 {
 	int calls = 0;
 
@@ -664,7 +626,6 @@ BODY(hooks_run_before_waiting)
 	ar_sleep(1);
 	assert_true(calls >= 1);
 	assert_int_equal(calls, other);
-	END();
 }
 
 static void starts_another_and_waits(void *arg)
@@ -708,7 +669,7 @@ static void counts(void *arg)
 	++*ended;
 }
 
-BODY(many_fibers_at_once)
+TEST(many_fibers_at_once)
 {
 	const size_t n = 3000; /* more than are kept */
 	size_t ended = 0;
@@ -720,7 +681,6 @@ BODY(many_fibers_at_once)
 	while (ar_loop_fibers(ar_loop()) > 1)
 		ar_pause();
 	assert_int_equal(ended, n);
-	END();
 }
 
 int main(void)

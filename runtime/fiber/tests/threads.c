@@ -3,33 +3,12 @@
  * -Db_sanitize=thread as well.
  */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <unistd.h>
-#include <cmocka.h>
 
-#include "fiber/fiber.h"
+#include "tests/harness/fiber.h"
 
-static void run(void (*body)(void *arg), void *arg)
-{
-	struct ar_loop *loop = ar_loop_new();
-
-	if (ar_go("test", body, arg, AR_NO_DEADLINE) != NULL)
-		ar_loop_run(loop);
-	ar_loop_free(loop);
-}
-
-#define BODY(name)                                                                                 \
-	static void name##_body(void *arg);                                                        \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		run(name##_body, NULL);                                                            \
-	}                                                                                          \
-	static void name##_body(void *arg)
-
-#define END() ar_loop_stop(ar_loop())
+#define RUN(body)  fiber_run(body, NULL)
+#define TEST(name) TEST_IN(name, RUN, void *arg)
 
 /* ---- wakes ---- */
 
@@ -46,7 +25,7 @@ static void *late_poster(void *arg)
 	return NULL;
 }
 
-BODY(a_wake_before_and_after_the_wait)
+TEST(a_wake_before_and_after_the_wait)
 {
 	struct ar_wake wake;
 	pthread_t t;
@@ -60,7 +39,6 @@ BODY(a_wake_before_and_after_the_wait)
 	pthread_create(&t, NULL, late_poster, &wake);
 	ar_wake_wait(&wake);
 	pthread_join(t, NULL);
-	END();
 }
 
 static void waits_for_wake(void *arg)
@@ -76,7 +54,7 @@ static void waits_for_wake(void *arg)
 	*(bool *)arg = true;
 }
 
-BODY(a_wake_is_waited_for_although_cancelled)
+TEST(a_wake_is_waited_for_although_cancelled)
 {
 	bool done = false;
 	struct ar_fiber *f = ar_go("waits", waits_for_wake, &done, AR_NO_DEADLINE);
@@ -86,7 +64,6 @@ BODY(a_wake_is_waited_for_although_cancelled)
 	ar_join(f);
 	ar_fiber_drop(f);
 	assert_true(done);
-	END();
 }
 
 /* A storm: fibers hand their wakes to threads, which post them as fast as they can. */
@@ -138,7 +115,7 @@ static void storm_fiber(void *arg)
 	}
 }
 
-BODY(a_storm_of_wakes_loses_none)
+TEST(a_storm_of_wakes_loses_none)
 {
 	pthread_t threads[STORM_THREADS];
 	int count = 0;
@@ -157,7 +134,6 @@ BODY(a_storm_of_wakes_loses_none)
 	pthread_mutex_unlock(&storm.lock);
 	for (int i = 0; i < STORM_THREADS; i++)
 		pthread_join(threads[i], NULL);
-	END();
 }
 
 /* ---- loops of two threads ---- */
@@ -215,7 +191,6 @@ static void pings(void *arg)
 		ar_post(other_loop, wake_back, &wake);
 		ar_wake_wait(&wake);
 	}
-	END();
 }
 
 static void two_loops_call_each_other(void **state)
@@ -226,7 +201,7 @@ static void two_loops_call_each_other(void **state)
 	pthread_create(&t, NULL, loop_thread, NULL);
 	while (atomic_load(&other_loop) == NULL)
 		usleep(100);
-	run(pings, NULL);
+	RUN(pings);
 	ar_loop_stop(other_loop);
 	pthread_join(t, NULL);
 }
@@ -252,7 +227,7 @@ static int naps(void *arg)
 	return 0;
 }
 
-BODY(offload_returns_what_fn_returned)
+TEST(offload_returns_what_fn_returned)
 {
 	int n = 21;
 
@@ -260,17 +235,15 @@ BODY(offload_returns_what_fn_returned)
 	assert_int_equal(n, 42);
 	assert_int_equal(ar_offload(AR_OFFLOAD_CPU, answers, &n), 0);
 	assert_int_equal(n, 84);
-	END();
 }
 
-BODY(offload_hands_the_error_over)
+TEST(offload_hands_the_error_over)
 {
 	assert_int_equal(ar_offload(AR_OFFLOAD_IO, fails, "text"), -1);
 	assert_ptr_equal(ar_err()->def, AR_E_UNAVAILABLE);
 	assert_string_equal(ar_err_param(ar_err(), "over"), "text");
 	assert_ptr_equal(ar_err()->below->def, AR_E_CONFLICT);
 	assert_string_equal(ar_err_param(ar_err()->below, "key"), "value");
-	END();
 }
 
 static void offloads_nap(void *arg)
@@ -287,7 +260,7 @@ static void offloads_nap(void *arg)
 		++((int *)arg)[3];
 }
 
-BODY(work_in_the_queue_can_be_given_up_work_begun_cannot)
+TEST(work_in_the_queue_can_be_given_up_work_begun_cannot)
 {
 	int counts[4] = { 0 };
 	struct ar_fiber *f[4];
@@ -306,10 +279,9 @@ BODY(work_in_the_queue_can_be_given_up_work_begun_cannot)
 	}
 	assert_int_equal(counts[0], 2);
 	assert_int_equal(counts[3], 2);
-	END();
 }
 
-BODY(a_deadline_takes_work_out_of_the_queue)
+TEST(a_deadline_takes_work_out_of_the_queue)
 {
 	int counts[4] = { 0 };
 
@@ -319,10 +291,9 @@ BODY(a_deadline_takes_work_out_of_the_queue)
 		ar_sleep(1);
 	assert_int_equal(counts[0] + counts[2], 20);
 	assert_true(counts[0] >= 2 && counts[0] < 20);
-	END();
 }
 
-BODY(a_full_queue_refuses)
+TEST(a_full_queue_refuses)
 {
 	int counts[4] = { 0 };
 	struct ar_fiber *f[400];
@@ -339,7 +310,6 @@ BODY(a_full_queue_refuses)
 		ar_join(f[i]);
 		ar_fiber_drop(f[i]);
 	}
-	END();
 }
 
 static atomic_int posted;
@@ -354,7 +324,7 @@ static void post_done(void *arg)
 	++*(int *)arg;
 }
 
-BODY(posted_work_reports_to_the_loop)
+TEST(posted_work_reports_to_the_loop)
 {
 	int done = 0;
 
@@ -365,10 +335,9 @@ BODY(posted_work_reports_to_the_loop)
 	assert_int_equal(ar_offload_post(AR_OFFLOAD_IO, post_runs, NULL, NULL, NULL), 0);
 	while (done < 100 || atomic_load(&posted) < 101)
 		assert_int_equal(ar_sleep(1), 0);
-	END();
 }
 
-BODY(many_fibers_offload)
+TEST(many_fibers_offload)
 {
 	int counts[4] = { 0 };
 
@@ -377,7 +346,6 @@ BODY(many_fibers_offload)
 	while (ar_loop_fibers(ar_loop()) > 1)
 		ar_sleep(1);
 	assert_int_equal(counts[0], 20);
-	END();
 }
 
 static void stopped_body(void *arg)
@@ -387,15 +355,14 @@ static void stopped_body(void *arg)
 	assert_int_equal(ar_offload(AR_OFFLOAD_IO, answers, &n), -1);
 	assert_true(ar_err_is(AR_E_UNAVAILABLE));
 	assert_int_equal(ar_offload_post(AR_OFFLOAD_CPU, post_runs, NULL, NULL, NULL), -1);
-	END();
 }
 
 static void a_stopped_pool_refuses_and_starts_again(void **state)
 {
 	ar_offload_stop();
-	run(stopped_body, NULL);
+	RUN(stopped_body);
 	assert_int_equal(ar_offload_start(2), 0);
-	run(offload_returns_what_fn_returned_body, NULL);
+	RUN(offload_returns_what_fn_returned_body);
 }
 
 static int start(void **state)
