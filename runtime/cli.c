@@ -17,30 +17,6 @@
 #define INPUT_MAX (16u << 20)
 #define WORDS_MAX 8
 
-const char cli_help[] =
-	"apprun - a backend for many tenants, in one program\n"
-	"\n"
-	"  apprun serve [--demo]                       start the server\n"
-	"  apprun tenant create NAME [--email EMAIL]   make a tenant and its first administrator\n"
-	"  apprun tenant list\n"
-	"  apprun tenant delete NAME --yes             delete a tenant with everything in it\n"
-	"  apprun call ACTION --tenant T [--input JSON|@FILE|-]\n"
-	"                                              call any action, as the system\n"
-	"  apprun function deploy NAME FILE --tenant T [--permissions a,b]\n"
-	"  apprun workflow run NAME --tenant T [--input JSON|@FILE|-]\n"
-	"  apprun version\n"
-	"  apprun help [settings]\n"
-	"\n"
-	"Every command takes --json, and --data FOLDER (default ./data). Settings are given as "
-	"--NAME\n"
-	"VALUE, as APPRUN_NAME in the environment, or in FOLDER/apprun.json. APPRUN_TENANT stands "
-	"for\n"
-	"--tenant.\n"
-	"\n"
-	"Exit codes: 0 done; 1 the server refused; 2 wrong usage or setting; 3 server, store or "
-	"port\n"
-	"cannot be reached; 4 not signed in or not allowed.\n";
-
 struct cli {
 	struct ar_pool *pool;
 	const char *words[WORDS_MAX]; /* without options */

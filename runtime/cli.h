@@ -7,6 +7,8 @@
 #ifndef AR_CLI_H
 #define AR_CLI_H
 
+#include <stdbool.h>
+
 enum cli_exit {
 	CLI_OK = 0,
 	CLI_REFUSED = 1, /* the server's answer says no */
@@ -20,6 +22,8 @@ enum cli_exit {
 void cli_take_environment(void);
 /* What stands behind "apprun" once settings are taken out; words[0] is the command. */
 int cli_run(int argc, char **argv);
-extern const char cli_help[];
+/* Prints about a command, an action, "settings" or "actions"; NULL: the overview. below: the word
+ * after the topic, or NULL ("call ACTION"). */
+int cli_help(const char *topic, const char *below, bool json);
 
 #endif

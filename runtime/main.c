@@ -183,22 +183,20 @@ static int version(bool json)
 	return CLI_OK;
 }
 
-static int help(const char *topic)
+/* "help [TOPIC [WORD]] [--json]", or "TOPIC [WORD] ... --help". */
+static int help(int argc, char **argv)
 {
-	struct ar_buf text AR_CLEANUP(ar_buf_done) = { 0 };
+	const char *words[2] = { NULL, NULL };
+	bool json = false;
+	int n = 0;
 
-	if (topic == NULL) {
-		fputs(cli_help, stdout);
-		return CLI_OK;
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			json = true;
+		else if (argv[i][0] != '-' && n < 2)
+			words[n++] = argv[i];
 	}
-	if (strcmp(topic, "settings") != 0) {
-		say("there is no help about", topic);
-		return CLI_USAGE;
-	}
-	ar_buf_init(&text, 1 << 20);
-	ar_config_help(&text);
-	fwrite(text.p, 1, text.n, stdout);
-	return CLI_OK;
+	return cli_help(words[0], words[1], json);
 }
 
 /* argv without the program's name. */
@@ -226,8 +224,9 @@ int main(int argc, char **argv)
 
 	if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0)
 		return version(json);
-	if (strcmp(command, "help") == 0 || strcmp(command, "--help") == 0 ||
-	    (argc > 2 && strcmp(argv[argc - 1], "--help") == 0))
-		return help(strcmp(command, "help") == 0 && argc > 2 ? argv[2] : NULL);
+	if (strcmp(command, "help") == 0)
+		return help(AR_MAX(argc - 2, 0), argv + AR_MIN(argc, 2));
+	if (strcmp(argv[argc - 1], "--help") == 0)
+		return help(argc - 1, argv + 1);
 	return run(argc - 1, argv + 1);
 }

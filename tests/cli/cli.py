@@ -220,9 +220,18 @@ def commands_at_once(p):
 def words_without_a_folder(p):
     for words, want, text in ((("help",), 0, "apprun serve"), (("--help",), 0, "apprun serve"), (("version",), 0, "apprun "),
                               (("version", "--json"), 0, '{"version":'), (("help", "settings"), 0, "--body-max"),
-                              (("help", "nothing"), 2, ""), ((), 0, "apprun serve")):
+                              (("help", "nothing"), 2, ""), ((), 0, "apprun serve"),
+                              (("serve", "--help"), 0, "--body-max"), (("tenant", "create", "--help"), 0, "tenant delete NAME --yes"),
+                              (("call", "--help"), 0, "--input JSON"), (("help", "actions"), 0, "\nauth.create_user "),
+                              (("help", "auth.create_user"), 0, "route    POST /auth/users"),
+                              (("call", "data-model.validate_schema", "--help"), 0, "data.validate_schema - "),
+                              (("help", "auth.nothing"), 2, ""), (("call", "serve", "--help"), 2, "")):
         done = subprocess.run([BINARY, *words], env=ENV, capture_output=True, text=True, timeout=30)
         assert done.returncode == want and text in done.stdout, (words, done)
+    listed = json.loads(subprocess.run([BINARY, "help", "actions", "--json"], env=ENV, capture_output=True, text=True, timeout=30).stdout)
+    create = next(a for a in listed if a["name"] == "auth.create_user")
+    assert create["allowed"] == "auth.users.write" and create["input"]["required"] == ["email"], create
+    assert len(listed) == len({a["name"] for a in listed}) > 80
     done = subprocess.run([BINARY, "serve", "--nonsense"], env=ENV, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2 and "--nonsense" in done.stderr, done
     done = subprocess.run([BINARY, "serve", "--data", "/proc/nothing/here"], env=ENV, capture_output=True, text=True, timeout=30)
