@@ -14,15 +14,8 @@ static void scope_on(struct ar_scope *scope, struct ar_db *db)
 	ar_scope_init(scope, db, pool);
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_fiber(void *arg, int index);                                            \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		rig_start(&rig, NULL);                                                             \
-		rig_run(&rig, 1, name##_fiber, NULL);                                              \
-		rig_stop(&rig);                                                                    \
-	}                                                                                          \
-	static void name##_fiber(void *arg, int index)
+#define RUN(fn)    rig_once(&rig, NULL, fn)
+#define TEST(name) TEST_IN(name, RUN, void *arg, int index)
 
 /* ---- making and dropping ---- */
 

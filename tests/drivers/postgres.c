@@ -19,15 +19,12 @@ static struct ar_pool *pool;
 static int server_port;
 
 #define TEST_WITH(name, ...)                                                                       \
-	static void name##_fiber(void *arg, int index);                                            \
+	static void name##_body(void *arg, int index);                                             \
 	static void name(void **state)                                                             \
 	{                                                                                          \
-		struct ar_store_options options = { __VA_ARGS__ };                                 \
-		rig_start(&rig, &options);                                                         \
-		rig_run(&rig, 1, name##_fiber, NULL);                                              \
-		rig_stop(&rig);                                                                    \
+		rig_once(&rig, &(struct ar_store_options){ __VA_ARGS__ }, name##_body);            \
 	}                                                                                          \
-	static void name##_fiber(void *arg, int index)
+	static void name##_body(void *arg, int index)
 #define TEST(name) TEST_WITH(name, .idle_ms = 0)
 
 /* ---- SQL ---- */

@@ -2,6 +2,7 @@
  * rig.c - see rig.h.
  */
 #include "tests/drivers/rig.h"
+#include "tests/harness/fiber.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -81,7 +82,6 @@ static void run_fiber(void *arg)
 
 	r->fn(r->arg, r->index);
 	ar_store_detach(r->rig->store);
-	ar_loop_stop(r->loop);
 }
 
 static void *run_loop(void *arg)
@@ -91,8 +91,7 @@ static void *run_loop(void *arg)
 	r->loop = ar_loop_new();
 	ar_store_attach(r->rig->store);
 	pthread_barrier_wait(r->all);
-	ar_go("test", run_fiber, r, AR_NO_DEADLINE);
-	ar_loop_run(r->loop);
+	fiber_run_on(r->loop, run_fiber, r);
 	ar_loop_free(r->loop);
 	return NULL;
 }
@@ -112,6 +111,14 @@ void rig_run(struct rig *rig, int loops, void (*fn)(void *arg, int index), void 
 	for (int i = 0; i < loops; i++)
 		pthread_join(threads[i], NULL);
 	pthread_barrier_destroy(&all);
+}
+
+void rig_once(struct rig *rig, const struct ar_store_options *options,
+	      void (*fn)(void *arg, int index))
+{
+	rig_start(rig, options);
+	rig_run(rig, 1, fn, NULL);
+	rig_stop(rig);
 }
 
 /* ---- databases ---- */

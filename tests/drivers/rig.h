@@ -22,6 +22,9 @@ void rig_start(struct rig *rig, const struct ar_store_options *options);
 /* Runs fn(arg, index) in a fiber on each of so many loops; returns when all have ended. */
 void rig_run(struct rig *rig, int loops, void (*fn)(void *arg, int index), void *arg);
 void rig_stop(struct rig *rig);
+/* All three, on one loop. */
+void rig_once(struct rig *rig, const struct ar_store_options *options,
+	      void (*fn)(void *arg, int index));
 void rig_remove(struct rig *rig); /* the folder */
 
 /* A new, empty database of that name, whatever was there before. */

@@ -247,15 +247,8 @@ static int64_t sum_after_crash(const char *name)
 	return sum;
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_fiber(void *arg, int index);                                            \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		rig_start(&rig, NULL);                                                             \
-		rig_run(&rig, 1, name##_fiber, NULL);                                              \
-		rig_stop(&rig);                                                                    \
-	}                                                                                          \
-	static void name##_fiber(void *arg, int index)
+#define RUN(fn)    rig_once(&rig, NULL, fn)
+#define TEST(name) TEST_IN(name, RUN, void *arg, int index)
 
 /* ---- tests ---- */
 

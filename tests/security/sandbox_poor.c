@@ -49,8 +49,8 @@ static void it_serves(void **state)
 
 static void it_is_locked(void **state)
 {
-	static const char *const calls[] = { "fopen",   "fork",   "clone3",	   "execve",
-					     "ptrace",  "socket", "read_elsewhere", "mmap_exec",
+	static const char *const calls[] = { "fopen",    "fork",   "clone3",         "execve",
+					     "ptrace",   "socket", "read_elsewhere", "mmap_exec",
 					     "io_uring", "kill" };
 
 	(void)state;

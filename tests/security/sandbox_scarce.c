@@ -155,8 +155,9 @@ static void zygote_limit(int what, const struct rlimit *now, struct rlimit *befo
 	assert_true(shared != MAP_FAILED);
 	child = fork();
 	if (child == 0) {
-		if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setresgid(65534, 65534, 65534) != 0 ||
-				       setresuid(65534, 65534, 65534) != 0))
+		if (geteuid() == 0 &&
+		    (setgroups(0, NULL) != 0 || setresgid(65534, 65534, 65534) != 0 ||
+		     setresuid(65534, 65534, 65534) != 0))
 			_exit(1);
 		_exit(prlimit(zygote, what, now, shared) != 0);
 	}
@@ -220,7 +221,8 @@ static uint64_t cpu_of_zygote_ms(void)
 	assert_non_null(fgets(line, sizeof(line), f));
 	fclose(f);
 	assert_int_equal(sscanf(strrchr(line, ')') + 1,
-				" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &sys),
+				" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
+				&sys),
 			 2);
 	return (user + sys) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }

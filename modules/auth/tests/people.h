@@ -11,6 +11,11 @@
 
 static const struct ar_module *const auth_modules[] = { &auth_module, NULL };
 
+static inline void auth_run(void (*body)(void))
+{
+	wire_run(auth_modules, body);
+}
+
 /* Signs in; the answer's accessToken and refreshToken are the caller's. */
 static inline struct answer sign_in(struct wire_tenant *t, const char *email, const char *password)
 {

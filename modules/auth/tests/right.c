@@ -4,13 +4,7 @@
  */
 #include "auth/tests/people.h"
 
-#define TEST(name)                                                                                 \
-	static void name##_body(void);                                                             \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		wire_run(auth_modules, name##_body);                                               \
-	}                                                                                          \
-	static void name##_body(void)
+#define TEST(name) TEST_IN(name, auth_run, void)
 
 #define NOBODY "00000000-0000-7000-8000-000000000000"
 

@@ -8,13 +8,7 @@
 #include <openssl/hmac.h>
 #include <time.h>
 
-#define TEST(name)                                                                                 \
-	static void name##_body(void);                                                             \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		wire_run(auth_modules, name##_body);                                               \
-	}                                                                                          \
-	static void name##_body(void)
+#define TEST(name) TEST_IN(name, auth_run, void)
 
 TEST(signing_up)
 {

@@ -146,12 +146,6 @@ static inline void world(void (*body)(struct world *))
 	ar_action_done();
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_body(struct world *w);                                                  \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		world(name##_body);                                                                \
-	}                                                                                          \
-	static void name##_body(struct world *w)
+#define TEST(name) TEST_IN(name, world, struct world *w)
 
 #endif

@@ -50,18 +50,17 @@ static void with_bus(void)
 	wire_release(&t);
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_body(struct wire_tenant *t, const char *admin);                         \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		functions = function_module;                                                       \
-		functions.start = start_functions;                                                 \
-		workflows = workflow_module;                                                       \
-		workflows.start = start_workflows;                                                 \
-		test_body = name##_body;                                                           \
-		wire_run(modules, with_bus);                                                       \
-	}                                                                                          \
-	static void name##_body(struct wire_tenant *t, const char *admin)
+static void run(void (*body)(struct wire_tenant *t, const char *admin))
+{
+	functions = function_module;
+	functions.start = start_functions;
+	workflows = workflow_module;
+	workflows.start = start_workflows;
+	test_body = body;
+	wire_run(modules, with_bus);
+}
+
+#define TEST(name) TEST_IN(name, run, struct wire_tenant *t, const char *admin)
 
 TEST(publishes)
 {

@@ -38,16 +38,15 @@ static void with_executors(void)
 	wire_release(&t);
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_body(struct wire_tenant *t, const char *admin);                         \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		again = function_module;                                                           \
-		again.start = start_again;                                                         \
-		test_body = name##_body;                                                           \
-		wire_run(modules, with_executors);                                                 \
-	}                                                                                          \
-	static void name##_body(struct wire_tenant *t, const char *admin)
+static void run(void (*body)(struct wire_tenant *t, const char *admin))
+{
+	again = function_module;
+	again.start = start_again;
+	test_body = body;
+	wire_run(modules, with_executors);
+}
+
+#define TEST(name) TEST_IN(name, run, struct wire_tenant *t, const char *admin)
 
 /* Lua as a JSON text. */
 static const char *quoted(struct wire_tenant *t, const char *source)

@@ -7,13 +7,12 @@
 
 static const struct ar_module *const modules[] = { &auth_module, &i18n_module, NULL };
 
-#define TEST(name)                                                                                 \
-	static void name##_body(void);                                                             \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		wire_run(modules, name##_body);                                                    \
-	}                                                                                          \
-	static void name##_body(void)
+static void run(void (*body)(void))
+{
+	wire_run(modules, body);
+}
+
+#define TEST(name) TEST_IN(name, run, void)
 
 static void put_messages(struct wire_tenant *t, const char *admin, const char *locale,
 			 const char *body)

@@ -73,14 +73,13 @@ static void with_tenant(void)
 	wire_release(&t);
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_body(struct wire_tenant *t, const char *admin);                         \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		test_body = name##_body;                                                           \
-		wire_run(modules, with_tenant);                                                    \
-	}                                                                                          \
-	static void name##_body(struct wire_tenant *t, const char *admin)
+static void run(void (*body)(struct wire_tenant *t, const char *admin))
+{
+	test_body = body;
+	wire_run(modules, with_tenant);
+}
+
+#define TEST(name) TEST_IN(name, run, struct wire_tenant *t, const char *admin)
 
 #define MAIL(more)                                                                                 \
 	"{\"to\":[\"li@x.example\"],\"subject\":\"你好, Zoë\",\"text\":\"Hello\\nمرحبا\"" more "}"

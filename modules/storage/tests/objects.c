@@ -26,14 +26,13 @@ static void with_blobs(void)
 	test_body();
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_body(void);                                                             \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		test_body = name##_body;                                                           \
-		wire_run(modules, with_blobs);                                                     \
-	}                                                                                          \
-	static void name##_body(void)
+static void run(void (*body)(void))
+{
+	test_body = body;
+	wire_run(modules, with_blobs);
+}
+
+#define TEST(name) TEST_IN(name, run, void)
 
 static struct answer put(struct wire_tenant *t, const char *who, const char *path,
 			 const char *bytes)

@@ -207,10 +207,6 @@ static void survives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(survives) };
-	int failed;
 
-	rig_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	ar_action_done();
-	return failed;
+	return cmocka_run_group_tests(tests, rig_register, rig_forget);
 }

@@ -4,16 +4,6 @@
  */
 #include "workflow/tests/rig.h"
 
-#define TEST(name)                                                                                 \
-	static void name##_body(void *arg);                                                        \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		rig_open();                                                                        \
-		rig_run(name##_body, NULL);                                                        \
-		rig_close();                                                                       \
-	}                                                                                          \
-	static void name##_body(void *arg)
-
 static int put_as(const struct ar_who *who, const char *name, const char *text,
 		  struct ar_json **ret)
 {
@@ -265,10 +255,6 @@ int main(void)
 		cmocka_unit_test(refuses_runs),
 		cmocka_unit_test(the_context_fills_in),
 	};
-	int failed;
 
-	rig_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	ar_action_done();
-	return failed;
+	return cmocka_run_group_tests(tests, rig_register, rig_forget);
 }

@@ -3,16 +3,6 @@
  */
 #include "workflow/tests/rig.h"
 
-#define TEST(name)                                                                                 \
-	static void name##_body(void *arg);                                                        \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		rig_open();                                                                        \
-		rig_run(name##_body, NULL);                                                        \
-		rig_close();                                                                       \
-	}                                                                                          \
-	static void name##_body(void *arg)
-
 TEST(runs_step_by_step)
 {
 	struct ar_json *run;
@@ -271,10 +261,6 @@ int main(void)
 		cmocka_unit_test(bad_values_fail_the_step),
 		cmocka_unit_test(waits_long_without_a_driver),
 	};
-	int failed;
 
-	rig_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	ar_action_done();
-	return failed;
+	return cmocka_run_group_tests(tests, rig_register, rig_forget);
 }

@@ -538,11 +538,7 @@ int main(void)
 		cmocka_unit_test(a_long_line_ends),
 		cmocka_unit_test(a_busy_tenant_can_be_deleted),
 	};
-	int failed;
 
 	ar_seam_set(&seam);
-	rig_register();
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	ar_action_done();
-	return failed;
+	return cmocka_run_group_tests(tests, rig_register, rig_forget);
 }

@@ -24,11 +24,18 @@ static const struct ar_migration_set rig_sets[] = {
 };
 
 /* A failed check must not jump out of a fiber: it ends the process. */
-static inline void rig_register(void)
+static inline int rig_register(void **state)
 {
 	setenv("CMOCKA_TEST_ABORT", "1", 1);
 	ar_action_register(&workflow_module);
 	ar_action_register(&probe_module);
+	return 0;
+}
+
+static inline int rig_forget(void **state)
+{
+	ar_action_done();
+	return 0;
 }
 
 static char rig_name[16]; /* of the tenant: a server that tests share has one for each folder */
@@ -97,6 +104,15 @@ static inline void rig_run(void (*body)(void *arg), void *arg)
 
 	house_run(rig_fiber, &run);
 }
+
+static inline void rig_alone(void (*body)(void *arg))
+{
+	rig_open();
+	rig_run(body, NULL);
+	rig_close();
+}
+
+#define TEST(name) TEST_IN(name, rig_alone, void *arg)
 
 /* ---- what a test does ---- */
 

@@ -189,25 +189,24 @@ static void world_body(void *arg)
 	ar_pool_free(w.pool);
 }
 
-#define BODY(name)                                                                                 \
-	static void name##_body(struct world *w);                                                  \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		static const struct ar_migration_set sets[] = {                                    \
-			{ "tenant", ar_setting_migrations },                                       \
-			{ "action", ar_action_migrations },                                        \
-			{ "test", thing_migrations },                                              \
-			{ 0 },                                                                     \
-		};                                                                                 \
-                                                                                                   \
-		ar_action_register(&ar_core_module);                                               \
-		ar_action_register(&module);                                                       \
-		house_open(sets);                                                                  \
-		house_run(world_body, name##_body);                                                \
-		house_close();                                                                     \
-		ar_action_done();                                                                  \
-	}                                                                                          \
-	static void name##_body(struct world *w)
+static void run(void (*body)(struct world *w))
+{
+	static const struct ar_migration_set sets[] = {
+		{ "tenant", ar_setting_migrations },
+		{ "action", ar_action_migrations },
+		{ "test", thing_migrations },
+		{ 0 },
+	};
+
+	ar_action_register(&ar_core_module);
+	ar_action_register(&module);
+	house_open(sets);
+	house_run(world_body, body);
+	house_close();
+	ar_action_done();
+}
+
+#define TEST(name) TEST_IN(name, run, struct world *w)
 
 /* ---- permission ---- */
 
@@ -244,7 +243,7 @@ static void permissions(void **state)
 	assert_true(ar_who_may(&ar_who_system, AR_STR("x")));
 }
 
-BODY(permission_matrix)
+TEST(permission_matrix)
 {
 	struct ar_who *nobody = who_with(w->pool, AR_WHO_USER, "u2", "[]");
 	struct ar_who *all = who_with(w->pool, AR_WHO_USER, "u3", "[\"*\"]");
@@ -280,7 +279,7 @@ BODY(permission_matrix)
 
 /* ---- validation ---- */
 
-BODY(bad_input)
+TEST(bad_input)
 {
 	static const struct {
 		const char *line, *type, *body;
@@ -332,7 +331,7 @@ BODY(bad_input)
 	assert_int_equal(runs, 0);
 }
 
-BODY(good_input)
+TEST(good_input)
 {
 	static const struct {
 		const char *line, *type, *body, *input;
@@ -364,7 +363,7 @@ BODY(good_input)
 
 /* ---- commit and roll back ---- */
 
-BODY(commit_or_nothing)
+TEST(commit_or_nothing)
 {
 	struct ar_call *call;
 
@@ -387,7 +386,7 @@ BODY(commit_or_nothing)
 
 /* ---- idempotency ---- */
 
-BODY(same_key_once)
+TEST(same_key_once)
 {
 	struct ar_who *other = who_with(w->pool, AR_WHO_USER, "u9", "[\"*\"]");
 	struct ar_call *first, *again;
@@ -437,7 +436,7 @@ static void slow_request(void *arg)
 	assert_ok(request(arg, &ar_who_anyone, "POST /slow", "", "", "s1", &call));
 }
 
-BODY(still_running)
+TEST(still_running)
 {
 	struct ar_call *call;
 
@@ -460,7 +459,7 @@ static int64_t shifted(void *arg)
 	return shifted_now;
 }
 
-BODY(kept_for_a_day)
+TEST(kept_for_a_day)
 {
 	static const struct ar_seam seam = { .now_ms = shifted };
 	struct ar_call *call;
@@ -493,7 +492,7 @@ static AR_YIELDS int hook(struct ar_call *call, void *arg)
 	return *(bool *)arg ? insert(call, 50) : ar_fail(AR_E_UNAVAILABLE);
 }
 
-BODY(invoked)
+TEST(invoked)
 {
 	bool good = true, bad = false;
 	struct ar_json *out;
@@ -558,7 +557,7 @@ static AR_YIELDS int platform(struct world *w, const char *name, const char *inp
 	return ar_action_enter(call, ar_action_find(ar_str(name)));
 }
 
-BODY(operators_make_tenants)
+TEST(operators_make_tenants)
 {
 	struct ar_tenant *tenant;
 	struct ar_call *call;
@@ -607,7 +606,7 @@ static long series(struct ar_pool *pool, const char *name)
 	return text != NULL ? strtol(text + strlen(name), NULL, 10) : 0;
 }
 
-BODY(metrics)
+TEST(metrics)
 {
 	static const char ok[] = "apprun_action_calls_total{action=\"test.add\",result=\"ok\"} ";
 	static const char no[] =

@@ -96,21 +96,22 @@ static void world_body(void *arg)
 	ar_pool_free(w.pool);
 }
 
-#define BODY(name)                                                                                 \
-	static void name##_body(struct world *w);                                                  \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		static const struct ar_migration_set sets[] = {                                    \
-			{ "action", ar_action_migrations }, { "test", thing_migrations }, { 0 }    \
-		};                                                                                 \
-                                                                                                   \
-		ar_action_register(&module);                                                       \
-		house_open(sets);                                                                  \
-		house_run(world_body, name##_body);                                                \
-		house_close();                                                                     \
-		ar_action_done();                                                                  \
-	}                                                                                          \
-	static void name##_body(struct world *w)
+static void run(void (*body)(struct world *w))
+{
+	static const struct ar_migration_set sets[] = {
+		{ "action", ar_action_migrations },
+		{ "test", thing_migrations },
+		{ 0 },
+	};
+
+	ar_action_register(&module);
+	house_open(sets);
+	house_run(world_body, body);
+	house_close();
+	ar_action_done();
+}
+
+#define TEST(name) TEST_IN(name, run, struct world *w)
 
 /* The n of the items: "3,2,1". */
 static const char *numbers(struct world *w, const struct ar_json *reply)
@@ -125,7 +126,7 @@ static const char *numbers(struct world *w, const struct ar_json *reply)
 	return ar_strz(w->pool, ar_buf_view(text));
 }
 
-BODY(one_item)
+TEST(one_item)
 {
 	struct ar_json *reply;
 
@@ -144,7 +145,7 @@ BODY(one_item)
 		   "[{\"id\":\"id003\",\"name\":null}]");
 }
 
-BODY(filters_and_sorts)
+TEST(filters_and_sorts)
 {
 	static const struct {
 		const char *input, *numbers;
@@ -183,7 +184,7 @@ BODY(filters_and_sorts)
 }
 
 /* A time in a filter is the one that the list shows, to the last digit, however far it is. */
-BODY(times_are_exact)
+TEST(times_are_exact)
 {
 	static const int64_t from[] = { 0, 1700000000000, 7258118400000, 64060588800000,
 					253402300799000 };
@@ -221,7 +222,7 @@ static const char *page(struct world *w, const char *sort, const struct ar_json 
 }
 
 /* Every sort gives every row once, forward, and backward again from the end. */
-BODY(pages_both_ways)
+TEST(pages_both_ways)
 {
 	static const char *const sorts[] = {
 		"n",         "-n",  "score",   "-score",        "name,-n", "-name",
@@ -260,7 +261,7 @@ BODY(pages_both_ways)
 }
 
 /* Rows that come and go beside the cursor neither repeat nor hide others. */
-BODY(pages_while_it_changes)
+TEST(pages_while_it_changes)
 {
 	struct ar_json *reply;
 
@@ -274,7 +275,7 @@ BODY(pages_while_it_changes)
 	assert_string_equal(page(w, "n", reply, "prevCursor", &reply), "5,10,11,12");
 }
 
-BODY(refused)
+TEST(refused)
 {
 	static const struct {
 		const char *input, *field, *code;

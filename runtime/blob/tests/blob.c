@@ -3,43 +3,30 @@
  * sweep takes what nobody knows and nothing else.
  */
 #include "blob/blob.h"
+#include "tests/harness/fiber.h"
 
 #include <dirent.h>
 #include <signal.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include <utime.h>
 
-#include <cmocka.h>
-
 static char folder[] = "/tmp/apprun-blob-XXXXXX";
-static void (*body)(void);
 static bool started; /* the pool's threads */
 
-static void in_fiber(void *arg AR_UNUSED)
+static void in_fiber(void *arg)
 {
-	body();
-	ar_loop_stop(ar_loop());
+	void (**fn)(void) = arg;
+
+	(*fn)();
 }
 
 static void run(void (*fn)(void))
 {
-	struct ar_loop *loop = ar_loop_new();
-
 	if (!started)
 		assert_int_equal(ar_offload_start(2), 0);
 	started = true;
-	body = fn;
-	ar_go("test", in_fiber, NULL, AR_NO_DEADLINE);
-	ar_loop_run(loop);
-	ar_loop_free(loop);
+	fiber_run(in_fiber, &fn);
 }
 
 static const char *file_of(struct ar_pool *pool, const char *tenant, struct ar_str id)

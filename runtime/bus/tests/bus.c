@@ -115,14 +115,14 @@ static int count_target(const char *target)
 	return n;
 }
 
-#define TEST(name)                                                                                 \
-	static void name##_in(struct rig *rig);                                                    \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		struct rig rig;                                                                    \
-		rig_run(&rig, 1, name##_in);                                                       \
-	}                                                                                          \
-	static void name##_in(struct rig *rig)
+static void run(void (*body)(struct rig *rig))
+{
+	struct rig rig;
+
+	rig_run(&rig, 1, body);
+}
+
+#define TEST(name) TEST_IN(name, run, struct rig *rig)
 
 /* ---- who gets what ---- */
 

@@ -11,7 +11,7 @@
 
 #include "bus/bus_int.h"
 #include "fiber/fiber_int.h"
-#include "tests/harness/test.h"
+#include "tests/harness/fiber.h"
 
 #include <ftw.h>
 #include <poll.h>
@@ -196,7 +196,6 @@ static inline void rig_fiber(void *arg)
 	if (rig->server)
 		CHECK(ar_store_drop(rig->store, rig->name) == 0);
 	ar_store_detach(rig->store);
-	ar_loop_stop(rig->loop);
 }
 
 /* Runs test(rig) in a fiber, with the tenant "bus-test" open and the bus started. */
@@ -225,8 +224,7 @@ static inline void rig_run(struct rig *rig, uint64_t seed, void (*test)(struct r
 	rig->loop = ar_loop_new();
 	ar_loop_set_wait(rig->loop, rig_wait, rig);
 	ar_store_attach(rig->store);
-	ar_go("test", rig_fiber, rig, AR_NO_DEADLINE);
-	ar_loop_run(rig->loop);
+	fiber_run_on(rig->loop, rig_fiber, rig);
 	ar_loop_free(rig->loop);
 	if (!rig->server) /* closing wants it */
 		assert_ok(ar_offload_start(1));

@@ -1,9 +1,8 @@
 /*
  * health.c - tests of readiness and of trace ids.
  */
-#include "fiber/fiber.h"
 #include "observe/observe.h"
-#include "tests/harness/test.h"
+#include "tests/harness/fiber.h"
 
 /* ---- trace context ---- */
 
@@ -118,18 +117,13 @@ static void body(void *arg)
 	asks("{\"status\":\"ready\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", true);
 	ar_state_set(AR_STOPPING);
 	asks("{\"status\":\"stopping\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", false);
-	ar_loop_stop(ar_loop());
 }
 
 static void readiness_asks_every_check(void **state)
 {
-	struct ar_loop *loop = ar_loop_new();
-
 	ar_ready_register("store", check_store, NULL);
 	ar_ready_register("slow", check_slow, &slow_ms);
-	ar_go("asks", body, NULL, AR_NO_DEADLINE);
-	ar_loop_run(loop);
-	ar_loop_free(loop);
+	fiber_run(body, NULL);
 }
 
 int main(void)

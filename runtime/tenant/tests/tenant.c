@@ -16,15 +16,14 @@ static const struct ar_migration_set sets[] = { { "tenant", ar_setting_migration
 						{ "test", thing_migrations },
 						{ 0 } };
 
-#define BODY(name)                                                                                 \
-	static void name##_body(void *arg);                                                        \
-	static void name(void **state)                                                             \
-	{                                                                                          \
-		house_open(sets);                                                                  \
-		house_run(name##_body, NULL);                                                      \
-		house_close();                                                                     \
-	}                                                                                          \
-	static void name##_body(void *arg)
+static void run(void (*body)(void *arg))
+{
+	house_open(sets);
+	house_run(body, NULL);
+	house_close();
+}
+
+#define TEST(name) TEST_IN(name, run, void *arg)
 
 static void names(void **state)
 {
@@ -50,7 +49,7 @@ static void names(void **state)
 	assert_false(ar_tenant_name_valid(ar_str_n("a\0b", 3)));
 }
 
-BODY(unknown_tenants)
+TEST(unknown_tenants)
 {
 	struct ar_tenant *tenant;
 
@@ -91,7 +90,7 @@ static AR_YIELDS void tell(struct ar_str name)
 	told++;
 }
 
-BODY(created_filled_deleted)
+TEST(created_filled_deleted)
 {
 	struct ar_tenant *tenant, *again;
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
@@ -137,7 +136,7 @@ static AR_YIELDS int setup_fails(struct ar_tenant *tenant, void *arg)
 	return ar_fail(AR_E_UNAVAILABLE);
 }
 
-BODY(failed_setup_leaves_nothing)
+TEST(failed_setup_leaves_nothing)
 {
 	struct ar_tenant *tenant;
 
@@ -155,7 +154,7 @@ static void release_later(void *arg)
 	ar_tenant_release(arg);
 }
 
-BODY(delete_waits_for_holders)
+TEST(delete_waits_for_holders)
 {
 	struct ar_tenant *tenant, *other;
 
@@ -378,7 +377,7 @@ static void *warm_thread(void *arg)
 	return NULL;
 }
 
-BODY(delete_reaches_other_loops)
+TEST(delete_reaches_other_loops)
 {
 	pthread_t thread;
 
@@ -399,7 +398,7 @@ BODY(delete_reaches_other_loops)
 
 /* ---- settings ---- */
 
-BODY(settings)
+TEST(settings)
 {
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	struct ar_json *value, *big;
