@@ -175,7 +175,7 @@ AR_YIELDS int data_ddl_create(struct ar_call *call, const struct data_collection
 	ar_sql_add(&sql, c->table);
 	ar_sql_add(&sql, " (\"id\" ");
 	ar_sql_add(&sql, text);
-	ar_sql_add(&sql, " PRIMARY KEY, \"created\" ");
+	ar_sql_add(&sql, " NOT NULL PRIMARY KEY, \"created\" ");
 	ar_sql_add(&sql, text);
 	ar_sql_add(&sql, " NOT NULL, \"updated\" ");
 	ar_sql_add(&sql, text);
@@ -184,8 +184,9 @@ AR_YIELDS int data_ddl_create(struct ar_call *call, const struct data_collection
 		ar_sql_add(&sql, ", ");
 		add_column(call, &sql, c, &c->fields[i]);
 	}
-	/* Records are read by id and listed by it: without a row id that is one search, not two. */
-	ar_sql_add(&sql, is_postgres(call) ? ")" : ") WITHOUT ROWID");
+	/* Not WITHOUT ROWID: a record of 1 KB would take a page of its own, and each step through an
+	 * index a search among whole records. */
+	ar_sql_add(&sql, ")");
 	if (run(call, &sql) != 0 || created_index(call, c) != 0)
 		return -1;
 	for (size_t i = 0; i < c->nfields; i++)
