@@ -3,11 +3,8 @@
  * both dialects; nothing may fail there but for a limit, and no value may end up in the SQL's text.
  * Run: build-fuzz/tests/fuzz/fuzz_expr -max_total_time=60
  */
-#include <stdlib.h>
-
 #include "expr/expr.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static bool field(void *arg, const struct ar_str *parts, size_t nparts, struct ar_expr_field *ret)
 {
@@ -37,12 +34,6 @@ static int get(void *arg, const struct ar_expr_field *f, struct ar_pool *pool, s
 	if (v != NULL)
 		*ret = *v;
 	return 0;
-}
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
 }
 
 static struct ar_json *json(struct ar_pool *pool, const char *text)

@@ -6,22 +6,13 @@
  * must be read the same when written out again; where input is cut must not matter.
  * Run: build-fuzz/tests/fuzz/fuzz_http -max_total_time=60
  */
-#include <stdlib.h>
-
 #include "http/h1_head.h"
 #include "http/h2_frames.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x))                                                                          \
-			abort();                                                                   \
-	} while (0)
+#include "tests/fuzz/fuzz.h"
 
 static void within(struct ar_str s, const char *p, size_t n)
 {
-	MUST(s.n == 0 || (s.p >= p && s.p + s.n <= p + n));
+	must(s.n == 0 || (s.p >= p && s.p + s.n <= p + n));
 }
 
 static void check_promises(const struct h1_head *h, const char *p, size_t n)
@@ -32,22 +23,22 @@ static void check_promises(const struct h1_head *h, const char *p, size_t n)
 	within(h->path, p, n);
 	within(h->query, p, n);
 	within(h->authority, p, n);
-	MUST(http_token(h->method) && h->path.n > 0 && http_target(h->path));
-	MUST(h->path.p[0] == '/' || ar_str_is(h->path, "*"));
-	MUST(h->authority.n == 0 || http_authority(h->authority));
+	must(http_token(h->method) && h->path.n > 0 && http_target(h->path));
+	must(h->path.p[0] == '/' || ar_str_is(h->path, "*"));
+	must(h->authority.n == 0 || http_authority(h->authority));
 	for (size_t i = 0; i < h->nheaders; i++) {
 		struct ar_str name = h->headers[i].name, value = h->headers[i].value;
 
 		within(name, p, n);
 		within(value, p, n);
-		MUST(http_token(name) && http_field_value(value));
+		must(http_token(name) && http_field_value(value));
 		hosts += ar_str_caseeq(name, AR_STR("host"));
 		lengths += ar_str_caseeq(name, AR_STR("content-length"));
 		codings += ar_str_caseeq(name, AR_STR("transfer-encoding"));
 	}
-	MUST(hosts == 1 || (hosts == 0 && h->version == 10));
-	MUST(lengths + codings <= 1);
-	MUST(h->chunked == (codings == 1) && h->chunked == (h->length == -1));
+	must(hosts == 1 || (hosts == 0 && h->version == 10));
+	must(lengths + codings <= 1);
+	must(h->chunked == (codings == 1) && h->chunked == (h->length == -1));
 }
 
 /* Written out plainly and read again, it says the same. */
@@ -65,11 +56,11 @@ static void check_again(const struct h1_head *h)
 		ar_buf_printf(&b, "%.*s:%.*s\r\n", AR_FMT(h->headers[i].name),
 			      AR_FMT(h->headers[i].value));
 	ar_buf_z(&b, "\r\n");
-	MUST(h1_head_find(b.p, b.n, &scanned) == (ptrdiff_t)b.n);
-	MUST(h1_head_read(b.p, b.n, &again, &why) == 0);
-	MUST(ar_str_eq(h->path, again.path) && ar_str_eq(h->query, again.query));
-	MUST(h->length == again.length && h->keepalive == again.keepalive);
-	MUST(h->nheaders == again.nheaders && h->upgrade_h2c == again.upgrade_h2c);
+	must(h1_head_find(b.p, b.n, &scanned) == (ptrdiff_t)b.n);
+	must(h1_head_read(b.p, b.n, &again, &why) == 0);
+	must(ar_str_eq(h->path, again.path) && ar_str_eq(h->query, again.query));
+	must(h->length == again.length && h->keepalive == again.keepalive);
+	must(h->nheaders == again.nheaders && h->upgrade_h2c == again.upgrade_h2c);
 	ar_buf_done(&b);
 }
 
@@ -82,11 +73,11 @@ static void fuzz_head(const char *p, size_t n)
 
 	for (size_t i = 1; i <= n && r == 0; i++)
 		r = h1_head_find(p, i, &pieces);
-	MUST(r == whole);
+	must(r == whole);
 	if (whole <= 0)
 		return;
 	if (h1_head_read(p, (size_t)whole, &head, &why) != 0) {
-		MUST(why.status >= 400 && why.slug != NULL);
+		must(why.status >= 400 && why.slug != NULL);
 		return;
 	}
 	check_promises(&head, p, (size_t)whole);
@@ -129,8 +120,8 @@ static void fuzz_chunked(const char *p, size_t n)
 	ar_buf_init(&many, 1 << 20);
 	decode(p, n, n, &one, &a);
 	decode(p, n, 1 + n / 7, &many, &b);
-	MUST(a == b);
-	MUST(a < 0 || ar_str_eq(ar_buf_view(&one), ar_buf_view(&many)));
+	must(a == b);
+	must(a < 0 || ar_str_eq(ar_buf_view(&one), ar_buf_view(&many)));
 	ar_buf_done(&one);
 	ar_buf_done(&many);
 }
@@ -142,12 +133,12 @@ static void fuzz_frames(const uint8_t *p, size_t n)
 	int64_t now = 1;
 	size_t took;
 
-	MUST(h2_hpack_fields(p, n) <= (int)n);
+	must(h2_hpack_fields(p, n) <= (int)n);
 	while ((took = h2_frame_read(p, n, &f)) > 0) {
-		MUST(took <= n);
+		must(took <= n);
 		if (h2_watch_frame(&watch, &f, now++) == H2_CLOSE || f.length > H2_FRAME_MAX)
 			break;
-		MUST(watch.block.n <= H2_BLOCK_MAX);
+		must(watch.block.n <= H2_BLOCK_MAX);
 		p += took;
 		n -= took;
 	}

@@ -4,13 +4,8 @@
  * What is read is written, read again, and must be equal and written the same; a checked object must
  * pass the check again unchanged. Run: build/tests/fuzz/fuzz_json -max_total_time=60
  */
-#include <stdlib.h>
-
 #include "json/field.h"
-
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static const char *const seeds[] = {
 	"{\"name\":\"abc\",\"email\":\"A.b@Example.CN\",\"n\":3.0,\"when\":\"2026-01-01T00:00:00+"
@@ -42,12 +37,6 @@ static const struct ar_field fields[] = {
 	{ 0 },
 };
 
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
-
 static struct ar_json *again(struct ar_pool *pool, const struct ar_json *value)
 {
 	struct ar_str text = ar_json_print(pool, value);
@@ -78,14 +67,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* Now and then starts over from a seed: there are no files to carry around. */
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-	if (size < 2 || seed % 64 == 0) {
-		const char *text = seeds[seed / 64 % AR_COUNT(seeds)];
-
-		size = AR_MIN(strlen(text), max_size);
-		memcpy(data, text, size);
-	}
-	return LLVMFuzzerMutate(data, size, max_size);
-}
+FUZZ_SEEDS(seeds)

@@ -4,13 +4,8 @@
  * Of all texts only one is good: the token below, which was signed with a key that no longer exists.
  * Whatever else passes jws_verify() is a forgery. Run: build/tests/fuzz/fuzz_jws -max_total_time=60
  */
-#include <stdlib.h>
-
 #include "auth/jws.h"
-
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 /* RFC 7515, appendix A.3 */
 #define X    "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
@@ -29,12 +24,6 @@ static const char *const seeds[] = {
 	"\"verify\"],"
 	"\"x\":\"" X "\",\"y\":\"" Y "\"}",
 };
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -60,16 +49,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* Now and then starts over from a seed: there are no files to carry around. */
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-	if (size < 2 || seed % 64 == 0) {
-		const char *text = seeds[seed / 64 % AR_COUNT(seeds)];
-
-		size = AR_MIN(strlen(text), max_size);
-		memcpy(data, text, size);
-		if (seed / 64 % 5 == 0)
-			return size;
-	}
-	return LLVMFuzzerMutate(data, size, max_size);
-}
+FUZZ_SEEDS(seeds)

@@ -4,13 +4,8 @@
  * What was tried out without an error is written without one, when its arguments are of the right
  * kind. Run: build/tests/fuzz/fuzz_message -max_total_time=60
  */
-#include <stdlib.h>
-
 #include "i18n/i18n_int.h"
-
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static const char *const seeds[] = {
 	"Hello {name}, it''s '{quoted}' {n, number} {d, date, long} {d, time, ::Hm}",
@@ -50,14 +45,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* Now and then starts over from a seed: there are no files to carry around. */
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-	if (size < 2 || seed % 64 == 0) {
-		const char *text = seeds[seed / 64 % AR_COUNT(seeds)];
-
-		size = AR_MIN(strlen(text), max_size);
-		memcpy(data, text, size);
-	}
-	return LLVMFuzzerMutate(data, size, max_size);
-}
+FUZZ_SEEDS(seeds)

@@ -2,11 +2,8 @@
  * sandbox.c - a value as an executor in an attacker's hands might send it: refused, or a value that
  * can be printed and written back.
  */
-#include <stdlib.h>
-
 #include "sandbox/wire.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

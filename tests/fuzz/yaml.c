@@ -5,14 +5,10 @@
  * equal. A definition that is taken has an order in which each step comes after all that it needs.
  * Run: build-fuzz/tests/fuzz/fuzz_yaml -max_total_time=60
  */
-#include <stdlib.h>
-
 #include "workflow/workflow_int.h"
+#include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
 static const char *const seeds[] = {
 	"workflow: w\nsteps:\n  1. a:\n      service: fuzz\n      action: act\n      note: n\n"
@@ -50,17 +46,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* Now and then a seed instead of what there is, so that a fresh corpus gets somewhere. */
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-	if (seed % 50 == 0) {
-		const char *text = seeds[seed / 50 % AR_COUNT(seeds)];
-
-		size = AR_MIN(strlen(text), max_size);
-		memcpy(data, text, size);
-	}
-	return LLVMFuzzerMutate(data, size, max_size);
-}
+FUZZ_SEEDS(seeds)
 
 static void check_value(struct ar_pool *pool, const struct ar_json *json)
 {
