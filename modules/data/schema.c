@@ -178,7 +178,7 @@ static int rule_init(struct data_collection *c, enum data_rule_name name, bool s
 				    ar_err_param(ar_err(), "position") != NULL
 					    ? ar_err_param(ar_err(), "position")
 					    : "",
-				    "reason", ar_err()->def->slug);
+				    "cause", ar_err()->def->slug);
 	ar_log_err(AR_WARN, "data", "a collection's rule does not compile");
 	ar_err_clear();
 	return 0;

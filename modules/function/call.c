@@ -85,7 +85,7 @@ static int failure(const struct function_call *call, const struct ar_sandbox_res
 	    ar_err_is(AR_E_CANCELLED) || ar_err_is(AR_E_DEADLINE) || ar_err()->def->status < 500)
 		return -1;
 	return ar_fail_over(FUNCTION_E_LIMIT, "function", name, "run", run_z, "limit",
-			    ar_err()->def->slug);
+			    ar_err()->def->slug, "cause", ar_err()->def->slug);
 }
 
 AR_YIELDS int function_run(const struct function_call *call, struct function_code *code,

@@ -166,9 +166,8 @@ static int headers_reply(struct ar_call *call, const struct ar_json *headers, st
 		struct ar_str name = ar_str_lower(call->pool, h->key);
 
 		if (h->type != AR_STRING || !header_allowed(name, h->s))
-			return ar_fail(FUNCTION_E_REPLY, "reason",
-				       ar_printf(call->pool, "header %.*s",
-						 AR_FMT(ar_str_sub(h->key, 0, 64))));
+			return ar_fail(FUNCTION_E_REPLY, "reason", "header", "header",
+				       ar_strz(call->pool, ar_str_sub(h->key, 0, 64)));
 		if (ar_str_is(name, "content-type"))
 			*type = h->s;
 		else

@@ -20,7 +20,7 @@ struct reader {
 
 static int refuse(struct reader *r, const char *reason)
 {
-	return ar_fail(I18N_E_PATTERN, "position", ar_printf(r->pool, "%zu", r->at), "reason",
+	return ar_fail(I18N_E_PATTERN, "position", ar_printf(r->pool, "%zu", r->at + 1), "reason",
 		       reason);
 }
 

@@ -36,7 +36,7 @@ int storage_rule_read(struct ar_pool *pool, const char *field, struct ar_str tex
 	struct ar_expr_names names = { .roots = roots, .field = field_find };
 
 	if (ar_expr_parse(pool, text, ret) != 0 || ar_expr_check_test(*ret, &names) != 0)
-		return ar_fail_field(field, "expression");
+		return ar_fail_field_over(field, "expression");
 	return 0;
 }
 

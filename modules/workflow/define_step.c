@@ -184,8 +184,7 @@ static int input_add(struct workflow_graph *graph, const struct workflow_step *s
 	struct workflow_where at = { .in = where, .name = member->key };
 
 	if (!takes(step->action, member->key))
-		return workflow_bad(
-			&at, ar_printf(graph->pool, "%s does not take this", step->action->name));
+		return workflow_bad_name(&at, "not-taken", ar_str(step->action->name));
 	if (ar_json_get_str(input, member->key) != NULL)
 		return workflow_bad(&at, "is given twice");
 	ar_json_set(input, member->key, ar_json_copy(graph->pool, member));

@@ -28,14 +28,28 @@ static void where_write(struct ar_buf *buf, const struct workflow_where *where)
 		ar_buf_int(buf, (int64_t)where->index);
 }
 
-int workflow_bad(const struct workflow_where *where, const char *reason)
+const char *workflow_where_text(struct ar_pool *pool, const struct workflow_where *where)
 {
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	struct ar_buf *buf = ar_buf_new(pool, 4096);
 
 	where_write(buf, where);
-	return ar_fail(WORKFLOW_E_DEFINITION, "where", ar_strz(pool, ar_buf_view(buf)), "reason",
+	return ar_strz(pool, ar_buf_view(buf));
+}
+
+int workflow_bad(const struct workflow_where *where, const char *reason)
+{
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+
+	return ar_fail(WORKFLOW_E_DEFINITION, "where", workflow_where_text(pool, where), "reason",
 		       reason);
+}
+
+int workflow_bad_name(const struct workflow_where *where, const char *reason, struct ar_str name)
+{
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+
+	return ar_fail(WORKFLOW_E_DEFINITION, "where", workflow_where_text(pool, where), "reason",
+		       reason, "name", ar_strz(pool, name));
 }
 
 int workflow_text(const struct ar_json *json, const char *key, const struct workflow_where *where,
@@ -139,8 +153,7 @@ static int need_add(struct workflow_graph *graph, struct workflow_step *step,
 		return workflow_bad(where, "a step's name or a list of them");
 	needed = workflow_step_find(graph, plain_name(name->s));
 	if (needed == NULL)
-		return workflow_bad(where, ar_printf(graph->pool, "there is no step %.*s",
-						     AR_FMT(ar_str_sub(name->s, 0, 64))));
+		return workflow_bad_name(where, "no-step", ar_str_sub(name->s, 0, 64));
 	for (size_t k = 0; k < step->nneeds; k++)
 		if (step->needs[k] == (size_t)(needed - graph->steps))
 			return workflow_bad(where, "the same step twice");

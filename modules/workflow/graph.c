@@ -31,15 +31,6 @@ struct ar_tenant_slot workflow_slot = { .name = "workflow",
 					.load = graphs_load,
 					.unload = graphs_unload };
 
-static int unrunnable(void)
-{
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
-	const struct ar_err *err = ar_err();
-	struct ar_str why = ar_message(pool, AR_STR("en"), err->def->slug, err->params);
-
-	return ar_fail_over(WORKFLOW_E_VERSION, "reason", ar_strz(pool, why));
-}
-
 AR_YIELDS static int graph_load(struct ar_tenant *tenant, struct ar_str version,
 				struct workflow_graph **ret)
 {
@@ -62,7 +53,7 @@ AR_YIELDS static int graph_load(struct ar_tenant *tenant, struct ar_str version,
 	graph = ar_new(own, struct workflow_graph);
 	if (ar_json_parse(pool, ar_col_str(&rows, 0), &limits, &definition) != 0 ||
 	    workflow_graph_read(own, definition, graph) != 0)
-		return unrunnable();
+		return ar_fail_over(WORKFLOW_E_VERSION, "cause", ar_err()->def->slug);
 	graph->version = ar_str_dup(own, version);
 	graph->name = graph->who->id = ar_str_dup(own, ar_col_str(&rows, 1));
 	graph->refs = 1;

@@ -89,15 +89,16 @@ static struct ar_json *error_fields(struct ar_pool *pool, const struct ar_err *e
 	return fields;
 }
 
-struct ar_json *workflow_error(struct ar_pool *pool)
+static struct ar_json *error_json(struct ar_pool *pool, const struct ar_err *err)
 {
 	struct ar_json *json = ar_json_new(pool, AR_OBJECT);
-	const struct ar_err *err = ar_err();
-	struct ar_str title = ar_message(pool, AR_STR("en"), err->def->slug, err->params);
+	struct ar_str title = ar_error_text(pool, AR_STR("en"), err);
 
 	ar_json_set(json, AR_STR("code"), ar_json_str(pool, ar_str(err->def->slug)));
 	ar_json_set(json, AR_STR("status"), ar_json_int(pool, err->def->status));
 	ar_json_set(json, AR_STR("title"), param_text(pool, ar_strz(pool, title)));
+	if (err->below != NULL && ar_err_param(err, "cause") != NULL)
+		ar_json_set(json, AR_STR("cause"), error_json(pool, err->below));
 	for (const struct ar_err_param *p = err->params; p != NULL; p = p->next)
 		if (ar_json_get(json, p->key) == NULL)
 			ar_json_set(json, ar_str_dup(pool, ar_str(p->key)),
@@ -105,4 +106,50 @@ struct ar_json *workflow_error(struct ar_pool *pool)
 	if (err->fields != NULL)
 		ar_json_set(json, AR_STR("fields"), error_fields(pool, err));
 	return json;
+}
+
+struct ar_json *workflow_error(struct ar_pool *pool)
+{
+	return error_json(pool, ar_err());
+}
+
+/* The error that was kept, as far as its message needs it. */
+static struct ar_err *error_again(struct ar_pool *pool, const struct ar_json *json)
+{
+	struct ar_err_def *def = ar_new(pool, struct ar_err_def);
+	struct ar_err *err = ar_new(pool, struct ar_err);
+	const struct ar_json *cause = ar_json_get(json, "cause");
+
+	def->slug = ar_strz(pool, ar_json_text(json, "code", AR_STR("")));
+	err->def = def;
+	ar_json_each (m, json) {
+		struct ar_err_param *param;
+
+		if (m->type != AR_STRING)
+			continue;
+		param = ar_new(pool, struct ar_err_param);
+		param->key = ar_strz(pool, m->key);
+		param->value = ar_strz(pool, m->s);
+		param->next = err->params;
+		err->params = param;
+	}
+	if (cause != NULL && cause->type == AR_OBJECT)
+		err->below = error_again(pool, cause);
+	return err;
+}
+
+void workflow_error_say(struct ar_pool *pool, struct ar_str language, struct ar_json *error)
+{
+	struct ar_json *cause = error != NULL ? ar_json_get(error, "cause") : NULL;
+	const struct ar_err *err;
+	struct ar_str title;
+
+	if (error == NULL || error->type != AR_OBJECT)
+		return;
+	err = error_again(pool, error);
+	title = ar_error_text(pool, language, err);
+	if (!ar_str_is(title, err->def->slug)) /* else: no message of this program's */
+		ar_json_set(error, AR_STR("title"), ar_json_str(pool, title));
+	if (cause != NULL)
+		workflow_error_say(pool, language, cause);
 }

@@ -35,6 +35,7 @@ static int json_read(struct ar_pool *pool, struct ar_str text, struct ar_json **
 static int masked_write(struct ar_call *call, struct ar_jw *w, const char *key,
 			const struct workflow_mask *mask, const struct ar_rows *rows, size_t col)
 {
+	bool error = strcmp(key, "error") == 0;
 	struct ar_json *value;
 
 	ar_jw_keyz(w, key);
@@ -44,8 +45,11 @@ static int masked_write(struct ar_call *call, struct ar_jw *w, const char *key,
 	}
 	if (json_read(call->pool, ar_col_str(rows, col), &value) != 0)
 		return -1;
-	ar_jw_value(w, strcmp(key, "error") == 0 ? workflow_error_masked(call->pool, mask, value)
-						 : workflow_masked(call->pool, mask, value));
+	value = error ? workflow_error_masked(call->pool, mask, value)
+		      : workflow_masked(call->pool, mask, value);
+	if (error)
+		workflow_error_say(call->pool, call->language, value);
+	ar_jw_value(w, value);
 	return 0;
 }
 
@@ -143,6 +147,19 @@ AR_YIELDS int workflow_run_create(struct ar_call *call)
 	return 0;
 }
 
+static void error_print(struct ar_call *call, struct ar_jw *w, struct ar_str text)
+{
+	struct ar_json *error;
+
+	if (json_read(call->pool, text, &error) != 0) {
+		ar_err_clear();
+		ar_jw_raw(w, text);
+		return;
+	}
+	workflow_error_say(call->pool, call->language, error);
+	ar_jw_value(w, error);
+}
+
 AR_YIELDS int workflow_run_list(struct ar_call *call)
 {
 	static const struct ar_list_column columns[] = {
@@ -150,7 +167,7 @@ AR_YIELDS int workflow_run_list(struct ar_call *call)
 		{ .name = "workflow" },
 		{ .name = "version" },
 		{ .name = "status" },
-		{ .name = "error", .type = AR_LIST_JSON },
+		{ .name = "error", .type = AR_LIST_JSON, .print = error_print },
 		{ .name = "cause", .type = AR_LIST_JSON },
 		{ .name = "traceId", .sql = "trace_id" },
 		{ .name = "created", .type = AR_LIST_TIME },

@@ -57,16 +57,16 @@ static bool step_field(void *arg, const struct ar_str *parts, size_t nparts,
 	return true;
 }
 
+/* Over the expression's own error, which stays below. */
 static int expr_bad(struct ar_pool *pool, struct ar_str text, const struct workflow_where *where)
 {
 	const struct ar_err *err = ar_err();
-	struct ar_str message = ar_message(pool, AR_STR("en"), err->def->slug, err->params);
-	const char *name = ar_err_param(err, "name"), *hint = "";
+	const char *name = ar_err_param(err, "name");
+	bool step = err->def == AR_E_EXPR_FIELD && name != NULL && strncmp(name, "steps.", 6) == 0;
 
-	if (err->def == AR_E_EXPR_FIELD && name != NULL && strncmp(name, "steps.", 6) == 0)
-		hint = "; it must be a step that this one waits for";
-	return workflow_bad(where, ar_printf(pool, "%.*s: %.*s%s", AR_FMT(ar_str_sub(text, 0, 100)),
-					     AR_FMT(message), hint));
+	return ar_fail_over(WORKFLOW_E_DEFINITION, "where", workflow_where_text(pool, where),
+			    "reason", step ? "expression-step" : "expression", "expression",
+			    ar_strz(pool, ar_str_sub(text, 0, 100)), "cause", err->def->slug);
 }
 
 static int expr_read(const struct workflow_reader *reader, struct ar_str text, bool test,

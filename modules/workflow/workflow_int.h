@@ -70,6 +70,9 @@ struct workflow_where {
 	size_t index;
 };
 int workflow_bad(const struct workflow_where *where, const char *reason); /* -1 */
+/* The same with a name that the reason speaks of. */
+int workflow_bad_name(const struct workflow_where *where, const char *reason, struct ar_str name);
+const char *workflow_where_text(struct ar_pool *pool, const struct workflow_where *where);
 
 /* ---- definition.c ---- */
 
@@ -222,6 +225,8 @@ struct ar_json *workflow_masked(struct ar_pool *pool, const struct workflow_mask
 /* The same of an error, whose fields' codes stay. */
 struct ar_json *workflow_error_masked(struct ar_pool *pool, const struct workflow_mask *mask,
 				      const struct ar_json *error);
+/* Its title again, in the language of who looks. */
+void workflow_error_say(struct ar_pool *pool, struct ar_str language, struct ar_json *error);
 
 /* ---- start.c ---- */
 

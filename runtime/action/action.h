@@ -290,6 +290,9 @@ int ar_problem(struct ar_pool *pool, const struct ar_err *err, struct ar_str acc
 /* The message of a slug in the best language of Accept-Language; {name} is replaced. */
 struct ar_str ar_message(struct ar_pool *pool, struct ar_str accept_language, const char *slug,
 			 const struct ar_err_param *params);
+/* What an error says, with its causes where the message names them; its slug when it has none. */
+struct ar_str ar_error_text(struct ar_pool *pool, struct ar_str accept_language,
+			    const struct ar_err *err);
 
 /* The language that ar_message() picks: "en" or "zh-CN". */
 const char *ar_language(struct ar_str accept_language);

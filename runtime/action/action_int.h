@@ -70,5 +70,8 @@ void mask_done(void);
 
 /* message.c */
 void messages_done(void);
+/* A refused field's message; err: whose field it is. */
+struct ar_str error_field_text(struct ar_pool *pool, struct ar_str accept_language,
+			       const struct ar_err *err, const struct ar_err_field *field);
 
 #endif

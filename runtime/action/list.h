@@ -89,6 +89,8 @@ struct ar_list_column {
 		AR_LIST_JSON
 	} type;
 	bool silent; /* may be filtered and sorted by, is not printed */
+	/* NULL, or prints the column's text when it is not null. */
+	void (*print)(struct ar_call *call, struct ar_jw *w, struct ar_str text);
 };
 
 struct ar_list_table {

@@ -357,7 +357,10 @@ static struct item item_read(const struct listing *l, const struct ar_rows *rows
 		if (c->silent || !ar_list_wants(&l->list, c->name))
 			continue;
 		ar_jw_keyz(&w, c->name);
-		write_cell(&w, rows, i, c->type);
+		if (c->print != NULL && !ar_col_null(rows, i))
+			c->print(l->call, &w, ar_col_str(rows, i));
+		else
+			write_cell(&w, rows, i, c->type);
 	}
 	ar_jw_object_end(&w);
 	for (size_t i = 0; i < l->nkeys; i++) {

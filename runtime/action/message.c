@@ -4,8 +4,9 @@
  *
  * A key is an error's slug, "field/CODE", or any of the two with ".detail" behind it. {name} in a
  * text is replaced by the parameter of that name, and stays as it is when there is none. The
- * parameters reason, what, expected and found hold words of the source: they are looked up in turn,
- * as "reason/VALUE", and stand as they are when there is no such word.
+ * parameters reason, what, expected, found and where hold words of the source: they are looked up in turn,
+ * as "reason/VALUE", and stand as they are when there is no such word. {cause} is the message of the
+ * error below, when there is one.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -129,45 +130,16 @@ const char *ar_language(struct ar_str accept_language)
 
 /* ---- texts ---- */
 
-static struct ar_str word_of(size_t language, const struct ar_err_param *param)
-{
-	static const char *const wordy[] = { "reason", "what", "expected", "found" };
-	const struct ar_json *word = NULL;
-	char key[160];
+/* An error while it is being said. */
+struct speech {
+	struct ar_pool *pool;
+	size_t language;
+	const struct ar_err_param *params;
+	const struct ar_err *below; /* the cause, or NULL */
+	unsigned depth;
+};
 
-	for (size_t i = 0; i < AR_COUNT(wordy) && word == NULL; i++) {
-		int n = strcmp(param->key, wordy[i]) == 0
-				? snprintf(key, sizeof(key), "%s/%s", param->key, param->value)
-				: -1;
-
-		if (n > 0 && (size_t)n < sizeof(key))
-			word = ar_map_get(texts[language], ar_str(key));
-	}
-	return word != NULL ? word->s : ar_str(param->value);
-}
-
-static struct ar_str fill(struct ar_pool *pool, size_t language, struct ar_str text,
-			  const struct ar_err_param *params)
-{
-	struct ar_buf *out = ar_buf_new(pool, 64 * 1024);
-
-	for (size_t i = 0; i < text.n; i++) {
-		struct ar_str rest = ar_str_sub(text, i, text.n);
-		ptrdiff_t end = text.p[i] == '{' ? ar_str_find(rest, '}') : -1;
-		const struct ar_err_param *param = end > 1 ? params : NULL;
-		struct ar_str name = end > 1 ? ar_str_sub(rest, 1, (size_t)end - 1) : AR_STR_NONE;
-
-		while (param != NULL && !ar_str_is(name, param->key))
-			param = param->next;
-		if (param == NULL) {
-			ar_buf_char(out, text.p[i]);
-		} else {
-			ar_buf_str(out, word_of(language, param));
-			i += (size_t)end;
-		}
-	}
-	return ar_buf_view(out);
-}
+#define DEPTH_MAX 8 /* causes of causes, and words within words */
 
 static const struct ar_json *find_text(size_t language, const char *slug)
 {
@@ -176,12 +148,117 @@ static const struct ar_json *find_text(size_t language, const char *slug)
 	return text != NULL ? text : ar_map_get(texts[0], ar_str(slug));
 }
 
+static void fill(const struct speech *speech, struct ar_buf *out, struct ar_str text);
+
+/* NULL: the parameter's value is no word of ours. */
+static const struct ar_json *find_word(size_t language, const struct ar_err_param *param)
+{
+	static const char *const wordy[] = { "reason", "what", "expected", "found", "where" };
+	char key[160];
+
+	for (size_t i = 0; i < AR_COUNT(wordy); i++) {
+		int n = strcmp(param->key, wordy[i]) == 0
+				? snprintf(key, sizeof(key), "%s/%s", param->key, param->value)
+				: -1;
+
+		if (n > 0 && (size_t)n < sizeof(key))
+			return ar_map_get(texts[language], ar_str(key));
+	}
+	return NULL;
+}
+
+static void say_param(const struct speech *speech, struct ar_buf *out,
+		      const struct ar_err_param *param)
+{
+	struct speech inner = *speech;
+	const struct ar_json *word =
+		inner.depth++ < DEPTH_MAX ? find_word(speech->language, param) : NULL;
+
+	if (word != NULL)
+		fill(&inner, out, word->s);
+	else
+		ar_buf_z(out, param->value);
+}
+
+static void say_cause(const struct speech *speech, struct ar_buf *out)
+{
+	const struct ar_err *cause = speech->below;
+	struct speech inner = *speech;
+	const struct ar_json *text = find_text(speech->language, cause->def->slug);
+
+	inner.params = cause->params;
+	inner.below = cause->below;
+	if (inner.depth++ < DEPTH_MAX && text != NULL)
+		fill(&inner, out, text->s);
+	else
+		ar_buf_z(out, cause->def->slug);
+}
+
+static void fill(const struct speech *speech, struct ar_buf *out, struct ar_str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		struct ar_str rest = ar_str_sub(text, i, text.n);
+		ptrdiff_t end = text.p[i] == '{' ? ar_str_find(rest, '}') : -1;
+		const struct ar_err_param *param = end > 1 ? speech->params : NULL;
+		struct ar_str name = end > 1 ? ar_str_sub(rest, 1, (size_t)end - 1) : AR_STR_NONE;
+		bool cause = speech->below != NULL && ar_str_is(name, "cause");
+
+		while (param != NULL && !ar_str_is(name, param->key))
+			param = param->next;
+		if (cause)
+			say_cause(speech, out);
+		else if (param != NULL)
+			say_param(speech, out, param);
+		else
+			ar_buf_char(out, text.p[i]);
+		if (cause || param != NULL)
+			i += (size_t)end;
+	}
+}
+
+static struct ar_str say(struct speech speech, const char *slug)
+{
+	const struct ar_json *text = find_text(speech.language, slug);
+	struct ar_buf *out;
+
+	if (text == NULL)
+		return AR_STR_NONE;
+	out = ar_buf_new(speech.pool, 64 * 1024);
+	fill(&speech, out, text->s);
+	return ar_buf_view(out);
+}
+
 struct ar_str ar_message(struct ar_pool *pool, struct ar_str accept_language, const char *slug,
 			 const struct ar_err_param *params)
 {
 	messages_ready();
-	size_t language = negotiate(accept_language);
-	const struct ar_json *text = find_text(language, slug);
+	return say((struct speech){ .pool = pool,
+				    .language = negotiate(accept_language),
+				    .params = params },
+		   slug);
+}
 
-	return text != NULL ? fill(pool, language, text->s, params) : AR_STR_NONE;
+struct ar_str error_field_text(struct ar_pool *pool, struct ar_str accept_language,
+			       const struct ar_err *err, const struct ar_err_field *field)
+{
+	messages_ready();
+	return say((struct speech){ .pool = pool,
+				    .language = negotiate(accept_language),
+				    .params = field->params,
+				    .below = err->below },
+		   ar_printf(pool, "field/%s", field->code));
+}
+
+struct ar_str ar_error_text(struct ar_pool *pool, struct ar_str accept_language,
+			    const struct ar_err *err)
+{
+	struct ar_str text;
+
+	messages_ready();
+	text = say((struct speech){ .pool = pool,
+				    .language = negotiate(accept_language),
+				    .params = err->params,
+				    .below = err->below },
+		   err->def->slug);
+	return text.n > 0 ? text : ar_str(err->def->slug);
 }

@@ -32,16 +32,16 @@ static bool is_repeated(const struct ar_err_field *fields, const struct ar_err_f
 	return false;
 }
 
-static void write_fields(struct ar_pool *pool, struct ar_jw *w, const struct ar_err_field *fields,
+static void write_fields(struct ar_pool *pool, struct ar_jw *w, const struct ar_err *err,
 			 struct ar_str accept_language)
 {
+	const struct ar_err_field *fields = err->fields;
+
 	if (fields == NULL)
 		return;
 	ar_jw_keyz(w, "fields");
 	ar_jw_object(w);
 	for (const struct ar_err_field *f = fields; f != NULL; f = f->next) {
-		const char *slug = ar_printf(pool, "field/%s", f->code);
-
 		if (is_repeated(fields, f))
 			continue;
 		ar_jw_keyz(w, f->path);
@@ -49,19 +49,11 @@ static void write_fields(struct ar_pool *pool, struct ar_jw *w, const struct ar_
 		ar_jw_keyz(w, "code");
 		ar_jw_strz(w, f->code);
 		ar_jw_keyz(w, "message");
-		ar_jw_str(w, ar_message(pool, accept_language, slug, f->params));
+		ar_jw_str(w, error_field_text(pool, accept_language, err, f));
 		write_params(w, f->params);
 		ar_jw_object_end(w);
 	}
 	ar_jw_object_end(w);
-}
-
-static struct ar_str title_of(struct ar_pool *pool, const struct ar_err *err,
-			      struct ar_str accept_language)
-{
-	struct ar_str title = ar_message(pool, accept_language, err->def->slug, err->params);
-
-	return title.n > 0 ? title : ar_str(err->def->slug);
 }
 
 int ar_problem(struct ar_pool *pool, const struct ar_err *err, struct ar_str accept_language,
@@ -81,7 +73,7 @@ int ar_problem(struct ar_pool *pool, const struct ar_err *err, struct ar_str acc
 	ar_jw_keyz(&w, "type");
 	ar_jw_strz(&w, ar_printf(pool, PROBLEM_TYPE "%s", slug));
 	ar_jw_keyz(&w, "title");
-	ar_jw_str(&w, title_of(pool, err, accept_language));
+	ar_jw_str(&w, ar_error_text(pool, accept_language, err));
 	ar_jw_keyz(&w, "status");
 	ar_jw_int(&w, err->def->status);
 	ar_jw_keyz(&w, "code");
@@ -95,7 +87,7 @@ int ar_problem(struct ar_pool *pool, const struct ar_err *err, struct ar_str acc
 		ar_jw_str(&w, ar_strf(pool, "/requests/%.*s", AR_FMT(request_id)));
 	}
 	write_params(&w, err->params);
-	write_fields(pool, &w, err->fields, accept_language);
+	write_fields(pool, &w, err, accept_language);
 	ar_jw_object_end(&w);
 	return err->def->status;
 }

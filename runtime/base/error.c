@@ -129,28 +129,46 @@ int ar_fail_why_at(const char *file, int line, const struct ar_err_def *def, con
 	return -1;
 }
 
+static void field_add(struct ar_errstack *stack, const char *path, const char *code, va_list ap)
+{
+	struct ar_err_field *field, **last;
+
+	if (stack->fields >= FIELDS_MAX)
+		return;
+	field = ar_new(stack->pool, struct ar_err_field);
+	field->path = ar_strz(stack->pool, ar_str(path));
+	field->code = ar_strz(stack->pool, ar_str(code));
+	field->params = params_copy(stack->pool, ap);
+	for (last = &stack->top->fields; *last != NULL; last = &(*last)->next)
+		;
+	*last = field;
+	stack->fields++;
+}
+
 int ar_fail_field_at(const char *file, int line, const struct ar_err_def *def, const char *path,
 		     const char *code, ...)
 {
 	struct ar_errstack *stack = stack_current();
 	struct ar_pool *old = NULL;
-	struct ar_err_field *field, **last;
 	va_list ap;
 
 	if (stack->top == NULL || stack->top->def != def)
 		old = stack_push(file, line, false, def);
-	if (stack->fields < FIELDS_MAX) {
-		field = ar_new(stack->pool, struct ar_err_field);
-		field->path = ar_strz(stack->pool, ar_str(path));
-		field->code = ar_strz(stack->pool, ar_str(code));
-		va_start(ap, code);
-		field->params = params_copy(stack->pool, ap);
-		va_end(ap);
-		for (last = &stack->top->fields; *last != NULL; last = &(*last)->next)
-			;
-		*last = field;
-		stack->fields++;
-	}
+	va_start(ap, code);
+	field_add(stack, path, code, ap);
+	va_end(ap);
+	ar_pool_free(old);
+	return -1;
+}
+
+int ar_fail_field_over_at(const char *file, int line, const char *path, const char *code, ...)
+{
+	struct ar_pool *old = stack_push(file, line, true, AR_E_INVALID);
+	va_list ap;
+
+	va_start(ap, code);
+	field_add(stack_current(), path, code, ap);
+	va_end(ap);
 	ar_pool_free(old);
 	return -1;
 }

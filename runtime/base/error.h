@@ -84,6 +84,11 @@ int ar_fail_why_at(const char *file, int line, const struct ar_err_def *def, con
 /* The same under a code of its own: a conflict that one field is to blame for. */
 #define ar_fail_field_as(def, path, code, ...)                                                     \
 	ar_failed(ar_fail_field_at(__FILE__, __LINE__, (def), (path), (code), ##__VA_ARGS__, NULL))
+/* The same over the error at hand, which is the cause: one field, the first of its error. */
+#define ar_fail_field_over(path, code, ...)                                                        \
+	ar_failed(ar_fail_field_over_at(__FILE__, __LINE__, (path), (code), ##__VA_ARGS__, NULL))
+int ar_fail_field_over_at(const char *file, int line, const char *path, const char *code, ...)
+	__attribute__((sentinel));
 int ar_fail_field_at(const char *file, int line, const struct ar_err_def *def, const char *path,
 		     const char *code, ...) __attribute__((sentinel));
 

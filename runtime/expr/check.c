@@ -143,11 +143,11 @@ static int check_call(struct ar_expr *expr, struct node *node)
 	if (node->func == NULL)
 		return fail_name(AR_E_EXPR_FUNCTION, expr, node, node->name);
 	if (node->nkids < node->func->min || node->nkids > node->func->max) {
-		const char *expected = ar_printf(expr->pool, "%zu", node->func->min);
+		const char *wanted = ar_printf(expr->pool, "%zu", node->func->min);
 
 		return ar_fail(AR_E_EXPR_TYPE, "position", expr_position(expr, node->at),
-			       "expected", expected, "found",
-			       ar_printf(expr->pool, "%zu", node->nkids));
+			       "expected", "arguments", "found", "arguments", "wanted", wanted,
+			       "given", ar_printf(expr->pool, "%zu", node->nkids));
 	}
 	return node->func->check(expr, node);
 }

@@ -206,7 +206,7 @@ TEST(refused)
 	a = wire(&t, admin, "PUT /i18n/messages/de",
 		 "{\"messages\":{\"a\":\"fine\",\"b\":\"ab{\"}}");
 	assert_string_equal(wire_text(&t, &a, "params.key"), "b");
-	assert_string_equal(wire_text(&t, &a, "params.position"), "3");
+	assert_string_equal(wire_text(&t, &a, "params.position"), "4");
 
 	put_messages(&t, admin, "en", "{\"n\":\"{n, plural, other {#}}\",\"d\":\"{d, date}\"}");
 	assert_answer(translate(&t, "key=n&locale=en&args=%7B%22n%22%3A%22x%22%7D", ""), 422,

@@ -48,6 +48,39 @@ static struct ar_json *problem(struct ar_pool *pool, const char *accept, int *re
 	return value;
 }
 
+/* A message that names its cause says it in the same language, its words too; what a stranger gave
+ * stays as it is, braces and all. */
+static void causes(void **state)
+{
+	static const struct {
+		const char *accept, *title;
+	} rows[] = {
+		{ "en", "The list rule of {cause} would not work any more: "
+			"The expression cannot be read at position 3: a value is wanted" },
+		{ "zh",
+		  "{cause} 的 list 规则将不再有效：表达式在第 3 个字符处无法读取：此处应为值" },
+	};
+	static const struct ar_err_def rule = { "data/rule", 422 };
+	static const struct ar_err_def syntax = { "expr/syntax", 422 };
+
+	for (size_t i = 0; i < AR_COUNT(rows); i++) {
+		struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+		struct ar_json *p;
+		int status;
+
+		ar_fail(&syntax, "position", "3", "reason", "operand");
+		ar_fail_over(&rule, "collection", "{cause}", "rule", "list", "cause",
+			     ar_err()->def->slug);
+		p = problem(pool, rows[i].accept, &status);
+		assert_str(ar_json_text(p, "title", AR_STR("")), rows[i].title);
+		ar_fail(&rule, "collection", "c", "rule", "list", "cause", "expr/syntax");
+		p = problem(pool, rows[i].accept, &status); /* no cause below: its code */
+		assert_true(
+			ar_str_ends(ar_json_text(p, "title", AR_STR("")), AR_STR("expr/syntax")));
+		ar_err_clear();
+	}
+}
+
 static void written(void **state)
 {
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
@@ -207,6 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(languages),
+		cmocka_unit_test(causes),
 		cmocka_unit_test(written),
 		cmocka_unit_test(fields),
 		cmocka_unit_test(without_an_error),
