@@ -173,6 +173,7 @@ static int call_begin(struct sb_call *call)
 	call->tenant = tenant;
 	call->id = ++loop->next_id;
 	SB_COUNT(calls, 1);
+	sb_share_called(tenant);
 	call->refs++; /* the queue's, then the executor's */
 	sb_enqueue(call);
 	sb_pump(tenant);

@@ -60,6 +60,7 @@ struct sb_exec *sb_exec_new(struct sb_loop *loop, struct sb_tenant *tenant, int 
 	exec->pidfd = pidfd;
 	exec->pid = pid;
 	exec->born_us = sb_real_us();
+	exec->clock_us = sb_exec_clock_us(exec);
 	exec->next = tenant->execs;
 	tenant->execs = exec;
 	tenant->nexecs++;
@@ -135,6 +136,7 @@ void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason)
 		return;
 	exec->dead = true;
 	exec->reason = reason;
+	sb_share_last(exec);
 	pidfd_send_signal(exec->pidfd, SIGKILL, NULL, 0);
 	ar_fd_watch(exec->fd, 0, NULL, NULL);
 	close(exec->fd);
@@ -202,29 +204,41 @@ uint64_t sb_exec_clock_us(const struct sb_exec *exec)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call, uint64_t used_us)
+void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call)
 {
-	call->cpu_us = (int64_t)used_us;
+	call->cpu_us = (int64_t)call->turns_cpu_us;
 	SB_COUNT(killed, 1);
 	sb_exec_kill(exec, AR_E_SANDBOX_CPU);
 }
 
+void sb_exec_measure(struct sb_exec *exec, struct sb_call *call, int64_t now)
+{
+	uint64_t clock = sb_exec_clock_us(exec);
+	int64_t wall = now - AR_MAX(exec->since_us, exec->measured_us);
+
+	if (clock > exec->clock_us) {
+		/* Pieces of work that were too short to measure are not this one's. */
+		uint64_t used = AR_MIN(clock - exec->clock_us, (uint64_t)AR_MAX(wall, (int64_t)0));
+
+		call->turns_cpu_us += used;
+		sb_share_used(exec->tenant, used);
+		exec->clock_us = clock;
+	}
+	exec->measured_us = now;
+}
+
 bool sb_exec_account(struct sb_exec *exec, struct sb_call *call)
 {
-	uint64_t ran = (uint64_t)AR_MAX(sb_real_us() - exec->since_us, (int64_t)0), clock;
+	int64_t now = sb_real_us(), ran = now - exec->since_us;
 
-	call->turns_wall_us += ran;
+	call->turns_wall_us += (uint64_t)AR_MAX(ran, (int64_t)0);
 	if (ran <
 	    SB_SHORT_US) /* host calls are counted, too: they bound how many such turns come */
 		return true;
-	clock = sb_exec_clock_us(exec);
-	if (clock > exec->clock_us) {
-		call->turns_cpu_us += AR_MIN(clock - exec->clock_us, ran);
-		exec->clock_us = clock;
-	}
+	sb_exec_measure(exec, call, now);
 	if (call->turns_cpu_us < (uint64_t)call->limits.cpu_hard_ms * 1000)
 		return true;
-	sb_exec_kill_cpu(exec, call, call->turns_cpu_us);
+	sb_exec_kill_cpu(exec, call);
 	return false;
 }
 
@@ -303,10 +317,8 @@ static void send_frame(struct sb_exec *exec, enum wire_type type, uint32_t id, s
 void sb_exec_send(struct sb_exec *exec, struct sb_call *call, enum wire_type type,
 		  struct ar_buf *frame)
 {
-	if (exec->nwork == 0) {
+	if (exec->nwork == 0)
 		exec->since_us = sb_real_us();
-		exec->sampled = false;
-	}
 	exec->work[(exec->work_at + exec->nwork) % SB_PLACES] = call;
 	exec->nwork++;
 	call->state = SB_SENT;

@@ -48,7 +48,6 @@ static void work_done(struct sb_exec *exec)
 	exec->work_at = (exec->work_at + 1) % SB_PLACES;
 	exec->nwork--;
 	exec->since_us = sb_real_us();
-	exec->sampled = false;
 }
 
 static bool got_log(struct sb_exec *exec, struct sb_call *call, struct ar_str frame)

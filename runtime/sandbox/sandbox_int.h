@@ -83,12 +83,12 @@ struct sb_exec {
 	size_t memory;                   /* of the calls' limits */
 	struct sb_call *work[SB_PLACES]; /* a ring */
 	size_t work_at, nwork;
-	int64_t since_us; /* when work[work_at] became the first */
-	bool sampled;
-	uint64_t cpu_base_us; /* the process's clock when it began, about */
-	uint64_t clock_us;    /* the same clock at the end of an earlier piece of work */
-	int64_t rested_us;    /* when it was last looked at without work, and the clock then */
+	int64_t since_us;    /* when work[work_at] became the first */
+	uint64_t clock_us;   /* the process's own clock when it was measured last, */
+	int64_t measured_us; /* and when that was */
+	int64_t rested_us;   /* when it was last looked at without work, and the clock then */
 	uint64_t rest_clock_us;
+	bool behind;     /* as share.c placed it */
 	uint64_t cpu_us; /* of all its calls */
 	int64_t born_us, idle_since_us;
 	const struct ar_err_def *reason; /* of the kill, for the call that ran */
@@ -112,6 +112,9 @@ struct sb_tenant {
 	int nexecs, spawning;
 	struct sb_call *first, *last; /* the queue */
 	int queued;
+	uint64_t hash; /* of the name; 0: not made yet */
+	int64_t debt_us, paid_us;
+	bool behind;   /* in debt */
 	bool starving; /* in the loop's list: wants an executor, there is no room */
 	struct sb_tenant *starving_next;
 };
@@ -180,10 +183,20 @@ void sb_exec_writable(struct sb_exec *exec);
 void sb_exec_settle(struct sb_exec *exec); /* after a call left: idle, retired, or more work */
 struct sb_call *sb_exec_running(const struct sb_exec *exec);
 uint64_t sb_exec_clock_us(const struct sb_exec *exec);
-/* The piece of work that runs ends now: its time is the call's. False when that was more than the hard
- * limit allows: the executor is killed then. */
+/* What the piece of work that runs used since it was measured last is the call's, and its tenant's. */
+void sb_exec_measure(struct sb_exec *exec, struct sb_call *call, int64_t now);
+/* That piece of work ends now. False when the call used more than the hard limit allows: the executor
+ * is killed then. */
 bool sb_exec_account(struct sb_exec *exec, struct sb_call *call);
-void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call, uint64_t used_us);
+void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call);
+
+/* ---- share.c: who gets the CPU first ---- */
+
+void sb_share_called(struct sb_tenant *tenant);            /* a call of it begins */
+void sb_share_used(struct sb_tenant *tenant, uint64_t us); /* CPU time */
+bool sb_share_remembered(struct sb_tenant *tenant);        /* not to be forgotten yet */
+bool sb_share_place(struct sb_exec *exec); /* false: it cannot come forward; retire it */
+void sb_share_last(struct sb_exec *exec);  /* before it is killed */
 
 /* ---- receive.c: what executors send ---- */
 

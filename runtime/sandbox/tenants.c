@@ -58,7 +58,8 @@ static void unstarve(struct sb_tenant *tenant)
 
 void sb_tenant_drop(struct sb_tenant *tenant)
 {
-	if (tenant->nexecs > 0 || tenant->spawning > 0 || tenant->queued > 0)
+	if (tenant->nexecs > 0 || tenant->spawning > 0 || tenant->queued > 0 ||
+	    sb_share_remembered(tenant))
 		return;
 	unstarve(tenant);
 	ar_map_remove(tenant->loop->tenants, tenant->name);
@@ -217,6 +218,7 @@ void sb_pump(struct sb_tenant *tenant)
 			return;
 		}
 		sb_unqueue(call);
+		sb_share_place(exec); /* where it cannot, the watch retires it */
 		sb_exec_send_call(exec, call);
 	}
 }
@@ -255,20 +257,17 @@ void sb_room_left(struct sb_loop *loop)
 static void watch_running(struct sb_exec *exec, struct sb_call *call, int64_t now)
 {
 	int64_t ran = now - exec->since_us;
-	uint64_t hard_us = (uint64_t)call->limits.cpu_hard_ms * 1000, used, clock;
+	uint64_t hard_us = (uint64_t)call->limits.cpu_hard_ms * 1000;
 
 	if (ran < SB_TICK_MS * 1000)
 		return;
-	clock = sb_exec_clock_us(exec);
-	if (!exec->sampled) {
-		exec->sampled = true;
-		exec->cpu_base_us = clock > (uint64_t)ran ? clock - (uint64_t)ran : 0;
-		exec->cpu_base_us = AR_MAX(exec->cpu_base_us, exec->clock_us);
-	}
-	used = call->turns_cpu_us + (clock > exec->cpu_base_us ? clock - exec->cpu_base_us : 0);
-	if (used >= hard_us || (call->turns_wall_us + (uint64_t)ran >= hard_us &&
-				used >= (uint64_t)call->limits.cpu_soft_ms * 1000))
-		sb_exec_kill_cpu(exec, call, used);
+	sb_exec_measure(exec, call, now);
+	if (call->turns_cpu_us >= hard_us ||
+	    (call->turns_wall_us + (uint64_t)ran >= hard_us &&
+	     call->turns_cpu_us >= (uint64_t)call->limits.cpu_soft_ms * 1000))
+		sb_exec_kill_cpu(exec, call);
+	else if (!sb_share_place(exec))
+		sb_exec_retire(exec);
 }
 
 /* One that has no work, its calls waiting or none there, uses no CPU; else it is not ours any more. */
@@ -287,6 +286,8 @@ static void watch_resting(struct sb_exec *exec, int64_t now)
 	}
 	exec->rested_us = now;
 	exec->rest_clock_us = clock;
+	if (!sb_share_place(exec))
+		sb_exec_retire(exec);
 }
 
 static void watch_one(struct sb_exec *exec, int64_t now)
@@ -333,6 +334,29 @@ static void take_turns(struct sb_loop *loop, const struct watching *w, int64_t n
 		sb_exec_retire(w->oldest);
 }
 
+static bool gather_forgotten(struct ar_str key, void *value, void *arg)
+{
+	struct watching *w = arg;
+	struct sb_tenant *tenant = value;
+
+	(void)key;
+	if (tenant->nexecs == 0 && tenant->spawning == 0 && tenant->queued == 0)
+		w->tenants[w->ntenants++] = tenant;
+	return true;
+}
+
+/* Those that were there still for their debt. */
+static void forget_tenants(struct sb_loop *loop)
+{
+	size_t n = ar_map_count(loop->tenants);
+	struct watching w = { .tenants = ar_heap_alloc(n * sizeof(struct sb_tenant *) + 1) };
+
+	ar_map_each(loop->tenants, gather_forgotten, &w);
+	for (size_t i = 0; i < w.ntenants; i++)
+		sb_tenant_drop(w.tenants[i]);
+	ar_heap_free(w.tenants);
+}
+
 /* Kills and pumps change the lists, so who is looked at is gathered first. A killed executor is
  * freed by a posted message, that is, after this. */
 static void watch_look(struct sb_loop *loop)
@@ -360,6 +384,7 @@ static void watch_look(struct sb_loop *loop)
 	take_turns(loop, &w, now);
 	ar_heap_free(w.execs);
 	ar_heap_free(w.tenants);
+	forget_tenants(loop);
 }
 
 static void watch_main(void *arg)
@@ -367,7 +392,7 @@ static void watch_main(void *arg)
 	struct sb_loop *loop = arg;
 
 	while (!loop->ending) {
-		if (loop->execs == 0 && loop->starving_first == NULL) {
+		if (ar_map_count(loop->tenants) == 0) {
 			if (ar_cond_wait(&loop->watch_cond) != 0)
 				break;
 			continue;

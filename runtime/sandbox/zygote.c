@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sched.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -103,6 +102,7 @@ static _Noreturn void child_main(int fd, bool probe)
 	sigemptyset(&none);
 	signal(SIGCHLD, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
 	if (fd != EXECUTOR_FD)
 		dup2(fd, EXECUTOR_FD);
 	close_from(EXECUTOR_FD + 1);
@@ -279,7 +279,6 @@ static size_t mapped_bytes(void)
 static void prepare(int control, pid_t parent)
 {
 	struct sigaction act = { .sa_handler = on_child };
-	struct sched_param batch = { 0 };
 	double unused;
 
 	self = getpid();
@@ -296,8 +295,6 @@ static void prepare(int control, pid_t parent)
 	ar_err_clear();
 	sb_executor_prepare();
 	sb_executor.mapped = mapped_bytes();
-	sched_setscheduler(0, SCHED_BATCH, &batch);
-	setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
 	sb_lock_zygote();
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* after the user was changed, which clears it */
 	if (getppid() != parent)

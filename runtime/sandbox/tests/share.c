@@ -1,0 +1,160 @@
+/*
+ * share.c - who burned the CPU runs behind the others, as long as there are others.
+ */
+#include <sched.h>
+
+#include "sandbox/tests/rig.h"
+
+static bool is_behind(pid_t pid)
+{
+	return sched_getscheduler(pid) == SCHED_IDLE;
+}
+
+/* The pids of the zygote's children, that is, of the executors. */
+static size_t executors(pid_t *pids, size_t max)
+{
+	char path[64], line[4096] = "";
+	int zygote = 0;
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &zygote), 1);
+	fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", zygote, zygote);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	if (fgets(line, sizeof(line), f) == NULL)
+		line[0] = '\0';
+	fclose(f);
+	for (char *save = NULL, *p = strtok_r(line, " ", &save); p != NULL && n < max;
+	     p = strtok_r(NULL, " ", &save))
+		pids[n++] = (pid_t)strtol(p, NULL, 10);
+	return n;
+}
+
+static int behind_count(void)
+{
+	pid_t pids[16];
+	size_t n = executors(pids, 16);
+	int behind = 0;
+
+	for (size_t i = 0; i < n; i++)
+		behind += is_behind(pids[i]);
+	return behind;
+}
+
+static void prepare(struct rig_call *c, const char *tenant, const char *body)
+{
+	rig_prepare(c, tenant, "");
+	c->run.code.source = ar_strf(c->pool, "return function() %s end", body);
+	c->run.code.id = ar_sha256_hex(c->pool, c->run.code.source);
+	c->run.limits.cpu_soft_ms = 400;
+}
+
+static void call_here(const char *tenant, const char *body, const char *slug)
+{
+	struct rig_call c;
+
+	prepare(&c, tenant, body);
+	rig_call_here(&c);
+	assert_string_equal(c.slug, slug);
+	rig_free(&c);
+}
+
+static void alone_main(void *arg)
+{
+	struct rig_call c;
+
+	prepare(&c, "alone", "while true do end");
+	rig_begin(&c);
+	for (int i = 0; i < 20; i++) {
+		ar_sleep(10);
+		assert_int_equal(behind_count(), 0);
+	}
+	rig_wait_here();
+	assert_string_equal(c.slug, "sandbox/cpu-limit");
+	rig_free(&c);
+	assert_int_equal(behind_count(), 0);
+}
+
+/* Its own debt does not hold anybody up. */
+static void who_is_alone_is_not_set_back(void **state)
+{
+	rig_run(alone_main, NULL);
+}
+
+static int until_behind(int want, int ms)
+{
+	int behind = behind_count();
+
+	for (int i = 0; i < ms / 5 && behind != want; i++) {
+		ar_sleep(5);
+		behind = behind_count();
+	}
+	return behind;
+}
+
+static void burning_main(void *arg)
+{
+	struct rig_call burns;
+
+	call_here("modest", "return true", "");
+	prepare(&burns, "burner", "while true do end");
+	rig_begin(&burns);
+	assert_int_equal(until_behind(1, 300), 1); /* within its first call */
+	for (int i = 0; i < 10; i++) {
+		call_here("modest", "return true", "");
+		assert_int_equal(behind_count(), 1); /* not the other one */
+	}
+	rig_wait_here();
+	assert_string_equal(burns.slug, "sandbox/cpu-limit");
+	rig_free(&burns);
+
+	prepare(&burns, "burner",
+		"return apprun.a.b()"); /* a new process, and behind from the start */
+	rig_call_here(&burns);
+	rig_free(&burns);
+	assert_int_equal(behind_count(), 1);
+}
+
+static void who_burns_beside_others_is_set_back(void **state)
+{
+	rig_run(burning_main, NULL);
+}
+
+static void paid_main(void *arg)
+{
+	struct ar_sandbox_stats before, after;
+
+	ar_sandbox_stats(&before);
+	for (int i = 0; i < 140;
+	     i++) { /* up to a second's debt, of which a tenth is paid in a second */
+		call_here("modest", "return true", "");
+		call_here("burner", "return true", "");
+		if (behind_count() == 0)
+			break;
+		ar_sleep(50);
+	}
+	assert_int_equal(behind_count(), 0);
+	ar_sandbox_stats(&after);
+	assert_in_range(after.spawned - before.spawned, 0, 1); /* 1: without privileges */
+}
+
+static void a_paid_debt_is_forgotten(void **state)
+{
+	rig_run(paid_main, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_is_alone_is_not_set_back),
+		cmocka_unit_test(who_burns_beside_others_is_set_back),
+		cmocka_unit_test(a_paid_debt_is_forgotten),
+	};
+
+	return cmocka_run_group_tests(tests, rig_start, rig_end);
+}
