@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Client, newTenant, type Reply, type Tenant } from "./harness/client.js";
+import { must, problem } from "./harness/expect.js";
 import { Server } from "./harness/server.js";
 
 let server: Server;
@@ -18,15 +19,6 @@ afterAll(async () => {
   await server?.stop();
 });
 
-const must = (reply: Reply, status: number): any => {
-  expect(reply.status, reply.text).toBe(status);
-  return reply.body;
-};
-const problem = (reply: Reply, status: number, code: string) => {
-  must(reply, status);
-  expect(reply.headers.get("content-type")).toBe("application/problem+json");
-  expect(reply.body.code).toBe(code);
-};
 const signUp = async (tenant: Tenant, email: string) => must(await tenant.anyone.post("/auth/signup", { email, password }), 201);
 const root = (tenant: Tenant, s = server) => new Client(`${s.url}/t/${tenant.name}`);
 

@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { newTenant, type Reply, type Tenant } from "./harness/client.js";
+import { newTenant, type Tenant } from "./harness/client.js";
+import { must } from "./harness/expect.js";
 import { Server } from "./harness/server.js";
 import { eachOf } from "./harness/wait.js";
 
@@ -18,10 +19,6 @@ afterAll(async () => {
   await server?.stop();
 });
 
-const must = (reply: Reply, status: number): any => {
-  expect(reply.status, reply.text).toBe(status);
-  return reply.body;
-};
 const translate = async (key: string, locale: string, args: object) => {
   const query = new URLSearchParams({ key, locale, args: JSON.stringify(args) });
   return must(await tenant.anyone.get(`/i18n/translate?${query}`), 200);

@@ -6,7 +6,8 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Client, newTenant, platform, type Reply, type Tenant } from "./harness/client.js";
+import { Client, newTenant, platform, type Tenant } from "./harness/client.js";
+import { must, problem } from "./harness/expect.js";
 import { Random } from "./harness/random.js";
 import { Server } from "./harness/server.js";
 import { eachOf, until } from "./harness/wait.js";
@@ -21,14 +22,6 @@ afterAll(async () => {
   await server?.stop();
 });
 
-const must = (reply: Reply, status: number): any => {
-  expect(reply.status, reply.text).toBe(status);
-  return reply.body;
-};
-const problem = (reply: Reply, status: number, code: string) => {
-  must(reply, status);
-  expect(reply.body.code).toBe(code);
-};
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 const object = (bucket: string, key: string) => `/buckets/${bucket}/objects/${key.split("/").map(encodeURIComponent).join("/")}`;
 const bytesOf = async (client: Client, path: string, headers: Record<string, string> = {}) => {

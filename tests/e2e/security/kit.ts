@@ -369,7 +369,7 @@ function real(tenant: Furnished, template: string, part: string): string {
     [/^\/buckets/, "key", `a/${tenant.canary}.txt`],
     [/^\/functions/, "id", ids.functionRun],
     [/^\/(functions|fn)/, "(name|function)", "greet"],
-    [/^\/functions/, "number", "1"],
+    [/^\/(functions|workflows)/, "number", "1"],
     [/^\/workflows/, "(name|workflow)", "steady"],
     [/^\/runs/, "id", ids.run],
     [/^\/subscriptions/, "name", "listener"],
