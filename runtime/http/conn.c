@@ -120,6 +120,18 @@ void conn_read(struct conn *c, bool on)
 		h2o_socket_read_stop(c->sock);
 }
 
+void conn_keep(struct conn *c, const char *p, size_t n)
+{
+	if (n == 0) {
+		ar_buf_done(&c->in);
+	} else if (c->in.n > 0) {
+		memmove(c->in.p, p, n);
+		c->in.n = n;
+	} else {
+		ar_buf_add(&c->in, p, n);
+	}
+}
+
 /*
  * The last reply is out. When the client may still be sending, close() would answer that with a
  * reset, which can overtake the reply: say that we are done, and drop what comes for a while.

@@ -211,20 +211,6 @@ static size_t take_body(struct conn *c, const char *p, size_t n)
 
 /* ---- input ---- */
 
-/* Keeps p[0..n), which may lie inside of c->in, as all that c->in holds. */
-static void keep_rest(struct conn *c, const char *p, size_t n)
-{
-	if (n == 0) {
-		ar_buf_done(&c->in);
-	} else if (c->in.n > 0) {
-		memmove(c->in.p, p, n);
-		c->in.n = n;
-	} else {
-		ar_buf_add(&c->in, p, n);
-	}
-	conn_read(c, c->state != CONN_RUNNING || (!c->eof && c->in.n < PIPELINE_MAX));
-}
-
 static void take_all(struct conn *c, const char *p, size_t n, bool fresh)
 {
 	while (n > 0 && c->sock != NULL && (c->state == CONN_HEAD || c->state == CONN_BODY)) {
@@ -238,7 +224,8 @@ static void take_all(struct conn *c, const char *p, size_t n, bool fresh)
 	}
 	if (c->sock == NULL || c->state == CONN_LINGER || c->state == CONN_H2)
 		return;
-	keep_rest(c, p, n);
+	conn_keep(c, p, n);
+	conn_read(c, c->state != CONN_RUNNING || (!c->eof && c->in.n < PIPELINE_MAX));
 	/* A head that trickles in does not get its time anew with each piece. */
 	if (c->state == CONN_HEAD && fresh)
 		set_expiry(c, c->in.n > 0 ? options(c)->header_ms : options(c)->idle_ms);

@@ -327,7 +327,7 @@ void h2_setup(struct ar_server *server)
 
 	h2o_config_init(conf);
 	conf->server_name = h2o_iovec_init(H2O_STRLIT("apprun"));
-	conf->max_request_entity_size = SIZE_MAX / 2; /* h2_guard.c says when it is too much */
+	conf->max_request_entity_size = SIZE_MAX / 2; /* h2_body.c says when it is too much */
 	conf->http1.upgrade_to_http2 = 1;
 	conf->http2.idle_timeout = (uint64_t)server->options.idle_ms;
 	server->host = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);

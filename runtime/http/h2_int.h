@@ -1,5 +1,6 @@
 /*
- * h2_int.h - what h2.c (requests and replies) and h2_guard.c (frames) share.
+ * h2_int.h - what h2.c (requests and replies), h2_guard.c (frames) and h2_body.c (bodies that still
+ * come) share.
  */
 #ifndef AR_H2_INT_H
 #define AR_H2_INT_H
@@ -35,5 +36,23 @@ void h2_request(struct conn *c, uint32_t stream, size_t *nheaders, struct h1_ref
 /* Makes the connection an HTTP/2 one; h2o does not know yet. */
 void h2_begin(struct conn *c);
 void h2_push(struct conn *c, const void *p, size_t n); /* into h2o's input */
+bool h2_flush(struct conn *c); /* gives it to h2o. False: the connection takes no more */
+
+/* ---- h2_body.c. What says false: the connection takes no more ---- */
+
+struct open_stream *h2_body_find(struct h2_conn *h2, uint32_t id); /* or NULL */
+void h2_body_remove(struct conn *c, struct open_stream *o);
+/* A frame of the stream; o: in the table, NULL for the head of a new one. */
+bool h2_body_headers(struct conn *c, struct open_stream *o, const struct h2_frame *f);
+bool h2_body_data(struct conn *c, struct open_stream *o, const struct h2_frame *f, const uint8_t *p,
+		  size_t n);
+/* Forgets streams that have sent all; cuts off those that announce too much. */
+bool h2_body_tidy(struct conn *c);
+void h2_body_paces(struct conn *c, int64_t now); /* cuts off one that is too slow */
+
+static inline h2o_http2_conn_t *h2o_conn(const struct conn *c)
+{
+	return c->sock->data;
+}
 
 #endif

@@ -158,6 +158,8 @@ void conn_unref(struct conn *c);
 int conn_write(struct conn *c, const struct iovec *iov, int n);
 void conn_linger(struct conn *c);
 void conn_read(struct conn *c, bool on);
+/* Keeps p[0..n), which may lie inside of c->in, as all that c->in holds. */
+void conn_keep(struct conn *c, const char *p, size_t n);
 void conn_readable(h2o_socket_t *sock, const char *err);
 void conn_sweep(struct sloop *l);
 void conn_drain(struct conn *c); /* the loop is stopping: close when what runs is done */
@@ -181,7 +183,7 @@ AR_YIELDS int h1_send(struct ar_http_int *ex, const char *p, size_t n);
 void h1_expired(struct conn *c);
 struct ar_str h1_format(struct conn *c, struct ar_pool *pool, const struct reply *r);
 
-/* h2.c, h2_guard.c, h2_upgrade.c */
+/* h2.c, h2_guard.c, h2_body.c, h2_upgrade.c */
 void h2_setup(struct ar_server *server);
 void h2_adopt(struct conn *c, const char *p, size_t n);
 void h2_upgrade(struct conn *c, struct ar_str head, struct ar_str rest);

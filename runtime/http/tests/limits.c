@@ -154,26 +154,11 @@ static void reader_that_sips(void **state)
 /* Slower than the stall limit in all, but always taking: served to the end. */
 static void reader_that_is_slow(void **state)
 {
-	static char block[65536];
-	size_t n = 0;
-	int fd, small = 65536;
 	int64_t start = ar_mono_ms();
 
 	server_up((struct ar_server_options){ .send_stall_ms = 300 });
-	fd = dial();
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	put_z(fd, "GET /file?8000000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-	for (;;) {
-		ssize_t r = read(fd, block, sizeof(block));
-
-		if (r <= 0)
-			break;
-		n += (size_t)r;
-		usleep(8000);
-	}
-	assert_true(n > 8000000);
+	assert_true(read_slowly() > 8000000);
 	assert_true(since(start) > 600);
-	close(fd);
 }
 
 static void too_many_connections(void **state)
