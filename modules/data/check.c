@@ -4,7 +4,7 @@
  * A whole record (create, replace) has every field afterwards: given, default or null. A patch is a
  * merge patch (RFC 7386); a number may be {"$inc": n}, worked out on the record that the unit of work
  * has locked. Members that the server keeps (id, created, updated) may come back in a replace or a
- * patch, and are passed over.
+ * patch, and are passed over. Every member that is wrong is in the one answer.
  */
 #include "data/data_int.h"
 
@@ -16,15 +16,14 @@ static bool is_kept_by_server(struct ar_str name)
 	return false;
 }
 
-/* What the tables will see: the members without those of the server. -1: unknown ones. */
+/* What the tables will see: the members without those of the server. -1: some are unknown; the
+ * others are in ret all the same. */
 static int members(struct ar_pool *pool, const struct data_collection *collection,
 		   const struct ar_json *input, bool creating, struct ar_json **ret)
 {
 	struct ar_json *own = ar_json_new(pool, AR_OBJECT);
 	int rc = 0;
 
-	if (input->type != AR_OBJECT)
-		return ar_fail_field("", "type", "type", "object");
 	ar_json_each (m, input) {
 		struct ar_json *copy = ar_new(pool, struct ar_json);
 
@@ -49,11 +48,14 @@ static int run_checks(struct ar_pool *pool, const struct data_collection *collec
 		      const struct ar_json *own, unsigned flags, struct ar_json **ret)
 {
 	struct ar_json *part, *all = NULL;
+	int rc = 0;
 
+	flags |= AR_FIELDS_DROP_UNKNOWN | AR_FIELDS_ADD;
 	for (size_t i = 0; collection->checks[i] != NULL; i++) {
-		if (ar_fields_check(pool, collection->checks[i], own,
-				    flags | AR_FIELDS_DROP_UNKNOWN, &part) != 0)
-			return -1;
+		if (ar_fields_check(pool, collection->checks[i], own, flags, &part) != 0) {
+			rc = -1;
+			continue;
+		}
 		if (all == NULL) {
 			all = part;
 			continue;
@@ -65,7 +67,7 @@ static int run_checks(struct ar_pool *pool, const struct data_collection *collec
 		}
 	}
 	*ret = all;
-	return 0;
+	return rc;
 }
 
 /* Limits of JSON fields are of their text. */
@@ -123,10 +125,13 @@ int data_check_whole(struct ar_pool *pool, const struct data_collection *collect
 		     const struct ar_json *input, bool creating, struct ar_json **ret)
 {
 	struct ar_json *own, *checked;
+	int rc;
 
-	if (members(pool, collection, input, creating, &own) != 0 ||
-	    run_checks(pool, collection, own, 0, &checked) != 0 ||
-	    check_json(pool, collection, checked) != 0 || check_size(checked) != 0)
+	if (input->type != AR_OBJECT)
+		return ar_fail_field("", "type", "type", "object");
+	rc = members(pool, collection, input, creating, &own);
+	rc |= run_checks(pool, collection, own, 0, &checked);
+	if (rc != 0 || check_json(pool, collection, checked) != 0 || check_size(checked) != 0)
 		return -1;
 	for (size_t i = 0; i < collection->nfields; i++)
 		if (ar_json_get_str(checked, collection->fields[i].name) == NULL)
@@ -198,21 +203,26 @@ int data_check_patch(struct ar_pool *pool, const struct data_collection *collect
 		     struct ar_json **ret)
 {
 	struct ar_json *own;
+	int rc, wrong = 0;
 
-	if (members(pool, collection, patch, false, &own) != 0)
-		return -1;
+	if (patch->type != AR_OBJECT)
+		return ar_fail_field("", "type", "type", "object");
+	rc = members(pool, collection, patch, false, &own);
 	ar_json_each (m, own) {
 		const struct data_field *field = data_field_find(collection, m->key);
 		struct ar_json value;
 
-		if (patched(pool, field, ar_json_get_str(record, m->key), m, &value) != 0)
-			return -1;
+		wrong |= patched(pool, field, ar_json_get_str(record, m->key), m, &value);
+		if (wrong != 0)
+			continue;
 		value.key = m->key;
 		value.next = m->next;
 		*m = value;
 	}
-	if (run_checks(pool, collection, own, AR_FIELDS_PARTIAL, ret) != 0 ||
-	    check_json(pool, collection, *ret) != 0)
+	if (wrong != 0)
+		return -1;
+	rc |= run_checks(pool, collection, own, AR_FIELDS_PARTIAL, ret);
+	if (rc != 0 || check_json(pool, collection, *ret) != 0)
 		return -1;
 	return check_size(*ret);
 }

@@ -148,6 +148,7 @@ AR_YIELDS int ar_action_enter(struct ar_call *call, const struct ar_action *acti
 	int64_t started_us = ar_mono_us();
 
 	assert(call->pool != NULL && call->who != NULL);
+	ar_err_clear(); /* what a call before was refused for is not for this one */
 	call->action = action;
 	int64_t deadline = deadline_enter(call);
 	int rc = enter_checked(call);

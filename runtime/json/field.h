@@ -97,6 +97,8 @@ enum ar_fields_flag {
 	AR_FIELDS_PARTIAL = 1 << 0,        /* a patch: nothing is required, no defaults */
 	AR_FIELDS_DROP_UNKNOWN = 1 << 1,   /* instead of refusing them */
 	AR_FIELDS_DROP_READ_ONLY = 1 << 2, /* instead of refusing them (a record sent back whole) */
+	AR_FIELDS_ADD =
+		1 << 3, /* to the refusals of this call that are there; else they start anew */
 };
 
 /*

@@ -54,7 +54,7 @@ static const char *path_text(struct ar_pool *pool, const struct path *path)
 static struct ar_json *refuse(struct checker *c, const struct path *path, const char *code,
 			      const char *key, const char *value)
 {
-	if (c->refused++ == 0)
+	if (c->refused++ == 0 && (c->flags & AR_FIELDS_ADD) == 0)
 		ar_fail(AR_E_INVALID);
 	if (c->refused <= REFUSED_MAX)
 		ar_fail_field(path != NULL ? path_text(c->pool, path) : "", code, key, value);

@@ -261,18 +261,15 @@ TEST(the_demo_is_made_once)
 
 struct ticker {
 	bool end;
-	int64_t longest_us; /* that the loop did nothing else */
+	int turns; /* in which the loop did something else */
 };
 
 static void tick(void *arg)
 {
 	struct ticker *ticker = arg;
-	int64_t before = ar_mono_us();
 
-	while (!ticker->end && ar_sleep(1) == 0) {
-		ticker->longest_us = AR_MAX(ticker->longest_us, ar_mono_us() - before);
-		before = ar_mono_us();
-	}
+	while (!ticker->end && ar_sleep(1) == 0)
+		ticker->turns++;
 }
 
 /* Every record gets the default, and other work goes on meanwhile. */
@@ -282,7 +279,6 @@ TEST(a_default_for_many_records)
 	struct ticker ticker = { 0 };
 	struct ar_scope scope;
 	struct ar_rows rows;
-	int64_t began;
 
 	GOOD(w, "data.create_collection", "{'name':'many','fields':[{'name':'n','type':'int'}]}");
 	ar_scope_init(&scope, w->tenant->db, pool);
@@ -295,11 +291,10 @@ TEST(a_default_for_many_records)
 		AR_NO_ARGS, NULL));
 	assert_ok(ar_commit(&scope));
 	ar_go("ticker", tick, &ticker, AR_NO_DEADLINE);
-	began = ar_mono_us();
 	GOOD(w, "data.update_collection",
 	     "{'collection':'many','fields':[{'name':'age','type':'int','default':18}]}");
 	ticker.end = true;
-	assert_true(ticker.longest_us * 3 < ar_mono_us() - began);
+	assert_true(ticker.turns >= 10);
 	assert_ok(ar_query(&scope, &rows, "SELECT count(*) FROM \"c_many\" WHERE \"age\" = 18",
 			   AR_NO_ARGS));
 	assert_true(ar_rows_next(&rows));

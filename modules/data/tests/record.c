@@ -85,6 +85,44 @@ TEST(what_does_not_fit_is_refused_with_its_field)
 		     AR_E_NOT_FOUND);
 }
 
+TEST(all_that_does_not_fit_is_in_one_answer)
+{
+	static const char *const wrong[][2] = {
+		{ "more", "unknown" },      { "t", "type" },   { "i", "too-large" },
+		{ "created", "read-only" }, { "m.0", "enum" },
+	};
+	struct ar_json *r;
+
+	GOOD(w, "data.create_collection", ALL);
+	r = GOOD(w, "data.create_record", "{'collection':'all','data':{}}");
+	assert_int_equal(CALL(w, "data.create_record",
+			      "{'collection':'all','data':{'more':1,'t':1,'i':101,'created':"
+			      "'2024-01-01','m':['z']}}"),
+			 -1);
+	for (size_t i = 0; i < AR_COUNT(wrong); i++)
+		assert_blames(wrong[i][0], wrong[i][1]);
+	assert_int_equal(CALL(w, "data.update_record",
+			      "{'collection':'all','id':'%s','data':{'more':1,'t':1,'m':['z']}}",
+			      id_of(w, r)),
+			 -1);
+	assert_blames("more", "unknown");
+	assert_blames("t", "type");
+	assert_blames("m.0", "enum");
+	assert_int_equal(CALL(w, "data.update_record",
+			      "{'collection':'all','id':'%s','data':{'more':1,'i':{'$inc':0.5},"
+			      "'f':{'$inc':'x'}}}",
+			      id_of(w, r)),
+			 -1);
+	assert_blames("more", "unknown");
+	assert_blames("i.$inc", "type");
+	assert_blames("f.$inc", "type");
+	/* and nothing of the call before */
+	assert_int_equal(CALL(w, "data.create_record", "{'collection':'all','data':{'less':1}}"),
+			 -1);
+	assert_blames("less", "unknown");
+	assert_null(ar_err()->fields->next);
+}
+
 TEST(a_patch_is_merged)
 {
 	struct ar_json *r;
@@ -551,6 +589,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_type_is_kept_as_it_was),
 		cmocka_unit_test(what_does_not_fit_is_refused_with_its_field),
+		cmocka_unit_test(all_that_does_not_fit_is_in_one_answer),
 		cmocka_unit_test(a_patch_is_merged),
 		cmocka_unit_test(increments_are_not_lost),
 		cmocka_unit_test(uniqueness_is_a_conflict),

@@ -46,7 +46,6 @@ static inline AR_YIELDS int call(struct world *w, const char *action, const char
 	for (char *p = text; *p != '\0'; p++)
 		*p = *p == '\'' ? '"' : *p;
 	invoke.input = json(w, text);
-	ar_err_clear();
 	return ar_action_invoke(w->pool, &invoke, ret != NULL ? ret : &ignored);
 }
 
