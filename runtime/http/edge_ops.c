@@ -105,6 +105,8 @@ static void store_samples(struct ar_samples *to)
 		  (double)s.slow);
 	ar_sample(to, AR_COUNTER, "apprun_store_lease_waits_total",
 		  "Units that waited for their tenant's lease.", (double)s.lease_waits);
+	ar_sample(to, AR_COUNTER, "apprun_store_replays_total",
+		  "Transactions run again without a unit that failed.", (double)s.replays);
 	ar_sample(to, AR_GAUGE, "apprun_store_handles_open", "Databases open now.", (double)s.open);
 }
 

@@ -24,7 +24,7 @@
 /* ---- what the core keeps ---- */
 
 struct ar_store_counters {
-	_Atomic uint64_t commits, units, statements, slow, lease_waits, open;
+	_Atomic uint64_t commits, units, statements, slow, lease_waits, replays, open;
 };
 
 struct ar_store {
@@ -59,7 +59,7 @@ struct ar_uow {
 	struct ar_db *db;
 	bool lost; /* set by the driver: the transaction is gone, only a roll back may follow */
 	/* The rest is the core's. */
-	bool ended;
+	bool ended, forgotten; /* forgotten: its pool ends, roll back without a wait */
 	struct ar_fiber *fiber;
 	struct ar_uow *prev, *next; /* open units of this loop */
 	unsigned savepoints;
@@ -157,7 +157,9 @@ struct ar_store_ops {
 	AR_YIELDS int (*begin)(struct ar_uow *uow);
 	/* Durable when it returns 0. Ignores cancellation once begun. */
 	AR_YIELDS int (*commit)(struct ar_uow *uow);
-	AR_YIELDS void (*rollback)(struct ar_uow *uow); /* keeps the error stack */
+	/* Keeps the error stack; but where that may come from rows which were then not stored, it is
+	 * AR_E_BUSY afterwards. */
+	AR_YIELDS void (*rollback)(struct ar_uow *uow);
 	AR_YIELDS int (*savepoint)(struct ar_uow *uow, enum ar_savepoint_op op);
 };
 

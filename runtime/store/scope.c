@@ -162,6 +162,7 @@ static void unit_forgotten(void *arg)
 		return;
 	ar_error("store", "a unit of work was left open; it is rolled back");
 	unit_ended(uow);
+	uow->forgotten = true;
 	uow->db->home->store->ops->rollback(uow);
 }
 

@@ -111,6 +111,7 @@ void ar_store_stats(struct ar_store *store, struct ar_store_stats *ret)
 		.statements = store->count.statements,
 		.slow = store->count.slow,
 		.lease_waits = store->count.lease_waits,
+		.replays = store->count.replays,
 		.open = store->count.open,
 	};
 }

@@ -141,8 +141,11 @@ AR_YIELDS int ar_begin(struct ar_scope *scope);
  * not break a commit in flight.
  */
 AR_YIELDS int ar_commit(struct ar_scope *scope);
-AR_YIELDS void
-ar_rollback(struct ar_scope *scope); /* keeps the error stack; no-op without a unit */
+/*
+ * No-op without a unit. Keeps the error stack, once it is sure: an error that may speak of another
+ * unit's rows waits until those are stored, and is AR_E_BUSY instead when they never were.
+ */
+AR_YIELDS void ar_rollback(struct ar_scope *scope);
 /* Marks inside a unit, for steps that may fail alone. Strictly nested. */
 AR_YIELDS int ar_savepoint(struct ar_scope *scope);
 AR_YIELDS int ar_savepoint_keep(struct ar_scope *scope);
@@ -160,7 +163,8 @@ bool ar_in_unit(void);
 
 struct ar_store_stats {
 	uint64_t commits, units, statements, slow, lease_waits;
-	uint64_t open; /* handles, now */
+	uint64_t replays; /* transactions that were run again without a unit that failed (SQLite) */
+	uint64_t open;    /* handles, now */
 };
 void ar_store_stats(struct ar_store *store, struct ar_store_stats *ret); /* any thread */
 

@@ -1,8 +1,8 @@
 /*
  * crash.c - what was acknowledged is on disk. A child commits units of three rows each, from eight
- * fibers on two loops, and reports every acknowledged one on a pipe; it is killed with -9 at a
- * random instant, thirty times on the same database. Afterwards every acknowledged unit is there,
- * no unit is there in part, and the file is sound.
+ * fibers on two loops, some of which it undoes, and reports every acknowledged one on a pipe; it is
+ * killed with -9 at a random instant, thirty times on the same database. Afterwards every
+ * acknowledged unit is there, no unit is there in part or undone, and the file is sound.
  */
 #include "tests/drivers/rig.h"
 
@@ -26,6 +26,7 @@ static void commit_on(void *arg, int index)
 	for (;;) {
 		struct ar_pool *pool = ar_pool_new();
 		struct ar_str unit = ar_id(pool);
+		bool undo = ar_random_below(8) == 0;
 		struct ar_scope scope;
 
 		ar_scope_init(&scope, db, pool);
@@ -33,10 +34,14 @@ static void commit_on(void *arg, int index)
 			CHECK(ar_exec(&scope,
 				      "INSERT INTO unit (id, part, filler) VALUES (?, ?, ?)",
 				      AR_ARGS(AR_J_STR(unit), AR_J_INT(part),
-					      AR_J_Z("some text that makes the row longer")),
+					      AR_J_Z(undo ? "undone" : "some text of a row")),
 				      NULL) == 0);
-		CHECK(ar_commit(&scope) == 0);
-		CHECK(write(report, unit.p, unit.n) == (ssize_t)unit.n);
+		if (undo) {
+			ar_rollback(&scope);
+		} else {
+			CHECK(ar_commit(&scope) == 0);
+			CHECK(write(report, unit.p, unit.n) == (ssize_t)unit.n);
+		}
 		ar_pool_free(pool);
 	}
 }
@@ -124,6 +129,7 @@ static void check_all(void *arg, int index)
 	}
 	CHECK(rig_count(db, "SELECT count(*) FROM (SELECT id FROM unit GROUP BY id"
 			    " HAVING count(*) <> 3) AS partial") == 0);
+	CHECK(rig_count(db, "SELECT count(*) FROM unit WHERE filler = 'undone'") == 0);
 	CHECK(rig_count(db, "SELECT count(*) FROM unit") >= 3 * (int64_t)acked->n);
 	if (rig_is_sqlite(&rig))
 		CHECK(rig_count(db, "SELECT count(*) FROM pragma_integrity_check"

@@ -199,8 +199,13 @@ static void used_first(struct conn *conn, struct cached *c)
 
 static void evict(struct conn *conn)
 {
-	struct cached *c = conn->last, **at = &conn->buckets[c->hash % CONN_BUCKETS];
+	struct cached *c = conn->last, **at;
 
+	while (c != NULL && c->pins > 0)
+		c = c->prev;
+	if (c == NULL)
+		return;
+	at = &conn->buckets[c->hash % CONN_BUCKETS];
 	while (*at != c)
 		at = &(*at)->chain;
 	*at = c->chain;
@@ -208,6 +213,13 @@ static void evict(struct conn *conn)
 	conn->count--;
 	sqlite3_finalize(c->h);
 	ar_heap_free(c);
+}
+
+/* INSERT, UPDATE and DELETE; for others the count of changed rows does not say what they did. */
+static bool changes_rows_only(const char *sql)
+{
+	return strncmp(sql, "INSERT ", 7) == 0 || strncmp(sql, "UPDATE ", 7) == 0 ||
+	       strncmp(sql, "DELETE ", 7) == 0;
 }
 
 static bool only_space(const char *tail)
@@ -235,9 +247,9 @@ static struct cached *keep(struct conn *conn, sqlite3_stmt *h, const char *sql, 
 
 	if (conn->count >= CACHE_MAX)
 		evict(conn);
-	c->h = h;
-	c->hash = hash;
-	c->n = n;
+	*c = (struct cached){ .h = h, .hash = hash, .n = n };
+	c->reads = sqlite3_stmt_readonly(h) != 0;
+	c->rows_only = changes_rows_only(sql);
 	memcpy(c->sql, sql, n + 1);
 	c->chain = conn->buckets[hash % CONN_BUCKETS];
 	conn->buckets[hash % CONN_BUCKETS] = c;
@@ -299,17 +311,20 @@ int conn_prepare(struct conn *conn, const char *sql, struct cached **ret)
 
 /* ---- values in ---- */
 
-static int bind_one(sqlite3_stmt *h, int at, const struct ar_json *v, struct ar_pool *pool)
+struct ar_cell conn_value(const struct ar_json *v, struct ar_pool *pool)
 {
+	struct ar_cell value = { .type = v->type };
 	struct ar_str s;
 
 	switch (v->type) {
 	case AR_BOOL:
-		return sqlite3_bind_int(h, at, v->b);
+		return (struct ar_cell){ .type = AR_INT, .i = v->b };
 	case AR_INT:
-		return sqlite3_bind_int64(h, at, v->i);
+		value.i = v->i;
+		return value;
 	case AR_FLOAT:
-		return sqlite3_bind_double(h, at, v->f);
+		value.f = v->f;
+		return value;
 	case AR_STRING:
 		s = v->s;
 		break;
@@ -318,20 +333,47 @@ static int bind_one(sqlite3_stmt *h, int at, const struct ar_json *v, struct ar_
 		s = ar_json_print(pool, v);
 		break;
 	default:
+		return (struct ar_cell){ .type = AR_NULL };
+	}
+	if (s.n > INT32_MAX) /* more than SQLite takes: it says so */
+		s.n = INT32_MAX;
+	return (struct ar_cell){
+		.type = AR_STRING, .bytes = ar_stmt_is_bytes(v), .n = (uint32_t)s.n, .p = s.p
+	};
+}
+
+static int bind_one(sqlite3_stmt *h, int at, const struct ar_cell *v)
+{
+	const char *p = v->type == AR_STRING && v->n > 0 ? v->p : "";
+
+	switch (v->type) {
+	case AR_INT:
+		return sqlite3_bind_int64(h, at, v->i);
+	case AR_FLOAT:
+		return sqlite3_bind_double(h, at, v->f);
+	case AR_STRING:
+		return v->bytes ? sqlite3_bind_blob64(h, at, p, v->n, SQLITE_STATIC)
+				: sqlite3_bind_text64(h, at, p, v->n, SQLITE_STATIC, SQLITE_UTF8);
+	default:
 		return sqlite3_bind_null(h, at);
 	}
-	if (ar_stmt_is_bytes(v))
-		return sqlite3_bind_blob64(h, at, s.n > 0 ? s.p : "", s.n, SQLITE_STATIC);
-	return sqlite3_bind_text64(h, at, s.n > 0 ? s.p : "", s.n, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+static int check_count(const struct cached *c, size_t nvalues)
+{
+	if ((size_t)sqlite3_bind_parameter_count(c->h) == nvalues)
+		return 0;
+	return ar_fail_why(AR_E_STORE, "%zu values for %d places: %.300s", nvalues,
+			   sqlite3_bind_parameter_count(c->h), c->sql);
 }
 
 static int bind(struct conn *conn, struct cached *c, const struct ar_stmt *stmt)
 {
-	if ((size_t)sqlite3_bind_parameter_count(c->h) != stmt->nargs)
-		return ar_fail_why(AR_E_STORE, "%zu values for %d places: %.300s", stmt->nargs,
-				   sqlite3_bind_parameter_count(c->h), c->sql);
+	if (check_count(c, stmt->nargs) != 0)
+		return -1;
 	for (size_t i = 0; i < stmt->nargs; i++) {
-		int rc = bind_one(c->h, (int)i + 1, &stmt->args[i], stmt->pool);
+		struct ar_cell value = conn_value(&stmt->args[i], stmt->pool);
+		int rc = bind_one(c->h, (int)i + 1, &value);
 
 		if (rc != SQLITE_OK)
 			return conn_fail(conn, rc, c->sql);
@@ -340,10 +382,10 @@ static int bind(struct conn *conn, struct cached *c, const struct ar_stmt *stmt)
 }
 
 /* Leaves no read transaction and no pointer to the caller's values behind. */
-static void finish(struct cached *c, const struct ar_stmt *stmt)
+static void finish(struct cached *c, size_t nvalues)
 {
 	sqlite3_reset(c->h);
-	if (stmt->nargs > 0)
+	if (nvalues > 0)
 		sqlite3_clear_bindings(c->h);
 }
 
@@ -444,41 +486,49 @@ int conn_query(struct conn *conn, struct cached *c, const struct ar_stmt *stmt, 
 	int rc = bind(conn, c, stmt);
 
 	if (rc == 0) {
-		bool reads = sqlite3_stmt_readonly(c->h) != 0;
-
-		conn->budget_us = reads ? budget_us : 0;
-		conn->deadline_ms = reads ? deadline_ms : 0;
+		conn->budget_us = c->reads ? budget_us : 0;
+		conn->deadline_ms = c->reads ? deadline_ms : 0;
 		conn->began_us = 0;
 		conn->stopped = STOP_NONE;
 		rc = collect(conn, c, stmt, ret);
 		conn->budget_us = conn->deadline_ms = 0;
 	}
-	finish(c, stmt);
+	finish(c, stmt->nargs);
 	return rc;
 }
 
 /* ---- statements that write ---- */
 
-int conn_exec(struct conn *conn, struct cached *c, const struct ar_stmt *stmt, int64_t *ret_changed)
+int conn_run(struct conn *conn, struct cached *c, const struct ar_cell *values, size_t nvalues)
 {
 	int64_t before = sqlite3_total_changes64(conn->h);
-	int rc = 0, step;
+	int rc = SQLITE_OK;
 
-	if (bind(conn, c, stmt) != 0) {
-		rc = -1;
-	} else {
+	for (size_t i = 0; i < nvalues && rc == SQLITE_OK; i++)
+		rc = bind_one(c->h, (int)i + 1, &values[i]);
+	if (rc == SQLITE_OK) {
 		do
-			step = sqlite3_step(c->h);
-		while (step == SQLITE_ROW);
-		if (step != SQLITE_DONE)
-			rc = conn_fail(conn, step, c->sql);
+			rc = sqlite3_step(c->h);
+		while (rc == SQLITE_ROW);
 	}
-	finish(c, stmt);
+	conn->changed = sqlite3_total_changes64(conn->h) - before;
+	finish(c, nvalues);
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int conn_exec(struct conn *conn, struct cached *c, const struct ar_cell *values, size_t nvalues,
+	      int64_t *ret_changed)
+{
+	int rc;
+
+	if (check_count(c, nvalues) != 0)
+		return -1;
+	rc = conn_run(conn, c, values, nvalues);
+	if (rc != SQLITE_OK)
+		return conn_fail(conn, rc, c->sql);
 	/* SQLite keeps the count of the last INSERT, UPDATE or DELETE through other statements. */
-	if (rc == 0)
-		*ret_changed =
-			sqlite3_total_changes64(conn->h) == before ? 0 : sqlite3_changes64(conn->h);
-	return rc;
+	*ret_changed = conn->changed == 0 ? 0 : sqlite3_changes64(conn->h);
+	return 0;
 }
 
 int conn_script(struct conn *conn, const char *sql)

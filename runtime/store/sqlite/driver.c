@@ -289,6 +289,26 @@ static AR_YIELDS int read_slow(struct sqlite_db *db, struct ar_uow *uow, const s
 	return rc;
 }
 
+/* What is no change of rows is undone by a savepoint only. */
+static int guard(struct unit *unit)
+{
+	int rc = undo_guard(unit);
+
+	return rc == SQLITE_OK ? 0 : conn_fail(&unit->file->writer, rc, "savepoint");
+}
+
+/* A unit is about to read; what it sees may be others' that is not stored yet. */
+static int see(struct unit *unit, const struct cached *c)
+{
+	unit->read = true;
+	if (c->reads)
+		return 0;
+	if (guard(unit) != 0)
+		return -1;
+	undo_note_unknown(unit);
+	return 0;
+}
+
 static AR_YIELDS int sqlite_query(struct ar_db *base, struct ar_uow *uow,
 				  const struct ar_stmt *stmt, struct ar_rows *ret)
 {
@@ -299,6 +319,8 @@ static AR_YIELDS int sqlite_query(struct ar_db *base, struct ar_uow *uow,
 	int rc;
 
 	if (conn_prepare(conn, stmt->sql, &c) != 0)
+		return -1;
+	if (uow != NULL && see((struct unit *)uow, c) != 0)
 		return -1;
 	if (c->slow > 0) {
 		c->slow--;
@@ -340,12 +362,22 @@ static int sqlite_exec(struct ar_uow *uow, const struct ar_stmt *stmt, int64_t *
 {
 	struct unit *unit = (struct unit *)uow;
 	struct conn *conn = &unit->file->writer;
+	struct ar_cell *values = ar_new_n(stmt->pool, struct ar_cell, stmt->nargs + 1);
 	struct cached *c;
 
-	if (conn_prepare(conn, stmt->sql, &c) == 0 && conn_exec(conn, c, stmt, ret_changed) == 0)
-		return 0;
-	lease_check(unit);
-	return -1;
+	for (size_t i = 0; i < stmt->nargs; i++)
+		values[i] = conn_value(&stmt->args[i], stmt->pool);
+	unit->read = true; /* a constraint may speak of others' rows */
+	if (conn_prepare(conn, stmt->sql, &c) != 0 || (!c->rows_only && guard(unit) != 0) ||
+	    conn_exec(conn, c, values, stmt->nargs, ret_changed) != 0) {
+		lease_check(unit);
+		return -1;
+	}
+	if (!c->rows_only)
+		undo_note_unknown(unit);
+	else if (conn->changed != 0)
+		undo_note(unit, c, values, stmt->nargs);
+	return 0;
 }
 
 struct script_job {
@@ -364,29 +396,44 @@ static AR_YIELDS int sqlite_exec_long(struct ar_uow *uow, const char *sql)
 {
 	struct unit *unit = (struct unit *)uow;
 	struct script_job job = { &unit->file->writer, sql };
+	int rc = guard(unit);
 
-	if (ar_offload(AR_OFFLOAD_IO, script_in_pool, &job) == 0)
+	undo_note_unknown(unit); /* a script that fails has done a part of it */
+	if (rc == 0 && ar_offload(AR_OFFLOAD_IO, script_in_pool, &job) == 0)
 		return 0;
 	lease_check(unit);
 	return -1;
 }
 
+static int savepoint_do(struct unit *unit, const char *sql)
+{
+	struct conn *conn = &unit->file->writer;
+	struct cached *c;
+	int rc;
+
+	if (conn_prepare(conn, sql, &c) != 0)
+		return -1;
+	rc = conn_run(conn, c, NULL, 0);
+	if (rc != SQLITE_OK)
+		return conn_fail(conn, rc, sql);
+	undo_note(unit, c, NULL, 0);
+	return 0;
+}
+
 static int sqlite_savepoint(struct ar_uow *uow, enum ar_savepoint_op op)
 {
 	struct unit *unit = (struct unit *)uow;
-	struct conn *conn = &unit->file->writer;
-	int rc = SQLITE_OK;
+	int rc = 0;
 
 	if (op == AR_SAVEPOINT_SET)
-		rc = conn_do(conn, "SAVEPOINT s");
+		rc = guard(unit) == 0 ? savepoint_do(unit, "SAVEPOINT s") : -1;
 	if (op == AR_SAVEPOINT_UNDO)
-		rc = conn_do(conn, "ROLLBACK TO s");
-	if (op != AR_SAVEPOINT_SET && rc == SQLITE_OK)
-		rc = conn_do(conn, "RELEASE s");
-	if (rc == SQLITE_OK)
-		return 0;
-	lease_check(unit);
-	return conn_fail(conn, rc, "savepoint");
+		rc = savepoint_do(unit, "ROLLBACK TO s");
+	if (op != AR_SAVEPOINT_SET && rc == 0)
+		rc = savepoint_do(unit, "RELEASE s");
+	if (rc != 0)
+		lease_check(unit);
+	return rc;
 }
 
 const struct ar_store_ops ar_store_sqlite = {

@@ -250,6 +250,7 @@ static void close_all(struct file *file)
 			ar_heap_free(file->spares[i]);
 		}
 	}
+	undo_free(file);
 	sqlite_conn_close(&file->writer); /* last: it checkpoints and removes the log */
 }
 

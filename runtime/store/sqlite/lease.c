@@ -3,7 +3,7 @@
  *
  * Units of work take turns: the lease passes from one to the next, across fibers and loops, oldest
  * first, except that a group finishes with the waiters of the loop where it is (a hand-over to
- * another loop costs a wake-up). A unit is a savepoint in the group's transaction. When nobody
+ * another loop costs a wake-up). One that fails is taken out of the transaction (undo.c). When nobody
  * waits, the group stays open until the loop's turn is over, for those whose requests came with it;
  * then, or when it is big or old enough, a job in the offload pool commits for all of them and
  * tells each loop once; units that come meanwhile gather for the next group.
@@ -115,23 +115,24 @@ static void heal(struct file *file)
 	file->sick = sqlite3_exec(file->writer.h, sql, NULL, NULL, NULL) != SQLITE_OK;
 }
 
-static bool commit_group(struct file *file, char *why, size_t cap)
+/* NULL: it is stored. */
+static const struct ar_err_def *commit_group(struct file *file, char *why, size_t cap)
 {
 	sqlite3 *h = file->writer.h;
 	int rc;
 
 	if (file->group.lost) {
 		snprintf(why, cap, "another unit of work lost the transaction");
-		return false;
+		return AR_E_BUSY; /* it may do better in other company */
 	}
 	rc = conn_do(&file->writer, "COMMIT");
 	if (rc == SQLITE_OK)
-		return true;
+		return NULL;
 	snprintf(why, cap, "commit: %s (%d)", sqlite3_errmsg(h), rc);
 	if (conn_in_transaction(&file->writer))
 		conn_do(&file->writer, "ROLLBACK");
 	heal(file);
-	return false;
+	return AR_E_STORE;
 }
 
 static void checkpoint(struct file *file)
@@ -162,13 +163,13 @@ static void end_committing(struct file *file)
 	deliver(next);
 }
 
-static void tell(struct slot *slot, bool ok, const char *why)
+static void tell(struct slot *slot, const struct ar_err_def *failed, const char *why)
 {
 	while (slot != NULL) {
-		struct slot *next = slot->next; /* the last member frees it */
+		struct slot *next = slot->next; /* the last who waits frees it */
 
-		slot->failed = !ok;
-		if (!ok)
+		slot->failed = failed;
+		if (failed != NULL)
 			snprintf(slot->why, sizeof(slot->why), "%s", why);
 		ar_post(slot->loop, slot_arrive, slot);
 		slot = next;
@@ -180,10 +181,12 @@ static void commit_job(void *arg)
 	struct file *file = arg;
 	struct slot *slots;
 	char why[256] = "";
-	bool ok = commit_group(file, why, sizeof(why)), long_log;
+	const struct ar_err_def *failed = commit_group(file, why, sizeof(why));
+	bool long_log;
 
 	file->in_transaction = false;
-	if (ok) {
+	undo_end_group(file);
+	if (failed == NULL) {
 		file->commits++;
 		file->store->store->count.commits++;
 	}
@@ -194,7 +197,7 @@ static void commit_job(void *arg)
 	long_log = file->wal_frames >= AR_MAX(file->checkpoint_at, CHECKPOINT_FRAMES);
 	if (!long_log)
 		end_committing(file);
-	tell(slots, ok, why);
+	tell(slots, failed, why);
 	if (long_log) {
 		checkpoint(file);
 		end_committing(file);
@@ -272,6 +275,7 @@ static void lease_pass(struct unit *unit)
 		pthread_mutex_unlock(&file->lock); /* still the holder: nothing to store */
 		conn_do(&file->writer, "ROLLBACK");
 		file->in_transaction = false;
+		undo_end_group(file);
 		pthread_mutex_lock(&file->lock);
 	}
 	pthread_mutex_unlock(&file->lock);
@@ -355,8 +359,9 @@ static int writer_ready(void *arg)
 	return 0;
 }
 
-static int unit_start(struct file *file)
+static int unit_start(struct unit *unit)
 {
+	struct file *file = unit->file;
 	int rc = SQLITE_OK;
 
 	if (!file->in_transaction) {
@@ -364,10 +369,11 @@ static int unit_start(struct file *file)
 		if (rc == SQLITE_OK) {
 			file->in_transaction = true;
 			file->group.began_us = ar_mono_us();
+			undo_begin_group(file);
 		}
 	}
 	if (rc == SQLITE_OK)
-		rc = conn_do(&file->writer, "SAVEPOINT u");
+		rc = undo_begin(unit);
 	return rc == SQLITE_OK ? 0 : conn_fail(&file->writer, rc, "begin");
 }
 
@@ -383,7 +389,7 @@ int lease_begin(struct unit *unit)
 		lease_pass(unit);
 		return -1;
 	}
-	if (unit_start(file) != 0) {
+	if (unit_start(unit) != 0) {
 		lease_check(unit);
 		lease_pass(unit);
 		return -1;
@@ -391,33 +397,79 @@ int lease_begin(struct unit *unit)
 	return 0;
 }
 
-void lease_check(struct unit *unit)
+static void lose(struct unit *unit)
 {
-	struct file *file = unit->file;
-
-	if (!file->in_transaction || conn_in_transaction(&file->writer))
-		return;
-	file->in_transaction = false;
-	file->group.lost = true;
+	unit->file->in_transaction = false;
+	unit->file->group.lost = true;
 	unit->uow.lost = true;
 }
 
-static void undo(struct file *file, struct unit *unit)
+void lease_check(struct unit *unit)
 {
-	if (unit->uow.lost)
+	if (unit->file->in_transaction && !conn_in_transaction(&unit->file->writer))
+		lose(unit);
+}
+
+static void undo(struct unit *unit)
+{
+	struct conn *conn = &unit->file->writer;
+
+	if (undo_unit(unit) == SQLITE_OK)
 		return;
-	if (conn_do(&file->writer, "ROLLBACK TO u") == SQLITE_OK &&
-	    conn_do(&file->writer, "RELEASE u") == SQLITE_OK)
-		return;
-	if (conn_in_transaction(&file->writer))
-		conn_do(&file->writer, "ROLLBACK");
-	lease_check(unit);
+	if (conn_in_transaction(conn))
+		conn_do(conn, "ROLLBACK");
+	lose(unit);
+}
+
+static AR_YIELDS int wait_committed(struct slot *slot)
+{
+	int rc = 0;
+
+	while (!slot->done)
+		ar_cond_wait(&slot->committed);
+	if (slot->failed != NULL)
+		rc = ar_fail_why(slot->failed, "%s", slot->why);
+	if (--slot->waiting == 0)
+		ar_heap_free(slot);
+	return rc;
+}
+
+/* The caller's unit waits for the commit of what the group has so far. */
+static struct slot *slot_join(struct unit *unit)
+{
+	struct slot *slot = slot_of(&unit->file->group, unit->loop);
+
+	slot->waiting++;
+	return slot;
+}
+
+/* A unit that failed may say so because of rows that are not stored yet ("this name is taken"). It
+ * is a witness: it may say so once they are. */
+static struct slot *slot_witness(struct unit *unit)
+{
+	struct file *file = unit->file;
+	struct slot *slot = NULL;
+
+	if (!unit->read || unit->uow.forgotten || ar_err() == NULL)
+		return NULL;
+	pthread_mutex_lock(&file->lock);
+	if (file->group.units > 0)
+		slot = slot_join(unit);
+	pthread_mutex_unlock(&file->lock);
+	return slot;
 }
 
 void lease_rollback(struct unit *unit)
 {
-	undo(unit->file, unit);
+	struct slot *slot = NULL;
+
+	if (!unit->uow.lost) {
+		undo(unit);
+		slot = slot_witness(unit);
+	}
 	lease_pass(unit);
+	if (slot != NULL && wait_committed(slot) != 0)
+		ar_fail_why(AR_E_BUSY, "what the unit of work saw was not stored");
 }
 
 /* A foreign key that may be broken until the commit would fail the whole group there. */
@@ -429,19 +481,6 @@ static int check_deferred(struct file *file)
 	return broken == 0 ? 0 : ar_fail(AR_E_REFERENCE);
 }
 
-static AR_YIELDS int wait_committed(struct slot *slot)
-{
-	int rc = 0;
-
-	while (!slot->done)
-		ar_cond_wait(&slot->committed);
-	if (slot->failed)
-		rc = ar_fail_why(AR_E_STORE, "%s", slot->why);
-	if (--slot->members == 0)
-		ar_heap_free(slot);
-	return rc;
-}
-
 int lease_commit(struct unit *unit)
 {
 	struct file *file = unit->file;
@@ -449,7 +488,7 @@ int lease_commit(struct unit *unit)
 	int rc = check_deferred(file);
 
 	if (rc == 0) {
-		int code = conn_do(&file->writer, "RELEASE u");
+		int code = undo_keep(unit);
 
 		if (code != SQLITE_OK)
 			rc = conn_fail(&file->writer, code, "release");
@@ -460,8 +499,7 @@ int lease_commit(struct unit *unit)
 		return -1;
 	}
 	pthread_mutex_lock(&file->lock);
-	slot = slot_of(&file->group, unit->loop);
-	slot->members++;
+	slot = slot_join(unit);
 	file->group.units++;
 	pthread_mutex_unlock(&file->lock);
 	lease_pass(unit);

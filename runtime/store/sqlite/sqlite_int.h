@@ -23,7 +23,10 @@ struct cached {
 	size_t n;
 	struct cached *chain;       /* of its bucket */
 	struct cached *prev, *next; /* by use, the latest first */
-	unsigned slow; /* runs to go straight to a thread, after one was over the budget */
+	unsigned slow;  /* runs to go straight to a thread, after one was over the budget */
+	unsigned pins;  /* places in the group's log that speak of it: it is not evicted */
+	bool reads;     /* it changes nothing */
+	bool rows_only; /* INSERT, UPDATE, DELETE: without a changed row it did nothing */
 	char sql[];
 };
 
@@ -31,6 +34,7 @@ struct conn {
 	sqlite3 *h; /* NULL: closed */
 	struct cached *buckets[CONN_BUCKETS], *first, *last;
 	unsigned count;
+	int64_t changed; /* rows, by the last conn_run, with what triggers and foreign keys did */
 	/* What the progress handler looks at. */
 	int64_t budget_us; /* 0: none */
 	int64_t began_us;  /* of the statement; 0: the handler has not been called yet */
@@ -49,8 +53,12 @@ int conn_prepare(struct conn *conn, const char *sql, struct cached **ret);
 /* 0, -1, or CONN_OVER_BUDGET: the read was stopped and left nothing. */
 int conn_query(struct conn *conn, struct cached *c, const struct ar_stmt *stmt, int64_t budget_us,
 	       int64_t deadline_ms, struct ar_rows *ret);
-int conn_exec(struct conn *conn, struct cached *c, const struct ar_stmt *stmt,
+/* A value as SQLite takes it: arrays and objects are their text. */
+struct ar_cell conn_value(const struct ar_json *v, struct ar_pool *pool);
+int conn_exec(struct conn *conn, struct cached *c, const struct ar_cell *values, size_t nvalues,
 	      int64_t *ret_changed);
+/* The same without its checks; SQLite's code, no error on the stack. */
+int conn_run(struct conn *conn, struct cached *c, const struct ar_cell *values, size_t nvalues);
 int conn_script(struct conn *conn, const char *sql); /* several statements, no values */
 /* A constant without values or rows (BEGIN...); SQLite's code, no error on the stack. */
 int conn_do(struct conn *conn, const char *sql);
@@ -61,13 +69,13 @@ bool conn_in_transaction(const struct conn *conn);
 
 struct unit;
 
-/* Units of one group that wait on one loop for its commit. */
+/* Units that wait on one loop for a group's commit: its members, and witnesses (lease.c). */
 struct slot {
 	struct ar_loop *loop;
 	struct ar_cond committed;
-	unsigned members;
+	unsigned waiting;
 	bool done; /* set on the loop */
-	bool failed;
+	const struct ar_err_def *failed;
 	char why[256];
 	struct slot *next;
 };
@@ -77,6 +85,14 @@ struct group {
 	int64_t began_us;
 	bool lost; /* SQLite rolled the transaction back under it */
 	struct slot *slots;
+};
+
+/* What the units of the open group did: undo.c. */
+struct undo_log {
+	char *p;
+	size_t n, cap;
+	unsigned statements;
+	bool whole; /* nothing of the group is missing in it */
 };
 
 struct file {
@@ -99,7 +115,9 @@ struct file {
 	/* The lease holder's or the commit job's. */
 	struct conn writer;
 	bool in_transaction;
-	bool sick; /* a commit failed and its traces are still in the log */
+	struct undo_log log;
+	unsigned careful; /* groups to come whose units are guarded */
+	bool sick;        /* a commit failed and its traces are still in the log */
 	int wal_frames, checkpoint_at;
 };
 
@@ -134,15 +152,35 @@ struct unit {
 	struct ar_cond turn;
 	bool granted; /* under file->lock */
 	bool arrived; /* on its loop: the lease is here */
+	/* undo.c's */
+	bool guarded;     /* it has a savepoint */
+	bool wrote, read; /* it changed something; it saw what the group has not stored yet */
+	size_t log_bytes; /* of the log when it began */
+	unsigned log_statements;
 };
 
 AR_YIELDS int lease_begin(struct unit *unit);
 AR_YIELDS int lease_commit(struct unit *unit);
-void lease_rollback(struct unit *unit);
+AR_YIELDS void lease_rollback(struct unit *unit);
 /* After a statement of the unit failed: is the transaction still there? */
 void lease_check(struct unit *unit);
 /* Before the loop waits, and before one of its handles is closed: commits what was gathered. */
 void lease_turn_over(void);
+
+/* ---- undo.c: one unit of a group is undone, the others are not ---- */
+
+void undo_begin_group(struct file *file); /* its transaction has begun */
+void undo_end_group(struct file *file);   /* it ended, whatever way */
+void undo_free(struct file *file);
+/* These return SQLite's code. Not SQLITE_OK: the unit is not what it should be, give it up. */
+int undo_begin(struct unit *unit);
+int undo_guard(struct unit *unit); /* before something that the log does not hold, or a savepoint */
+int undo_keep(struct unit *unit);  /* the unit ends well */
+int undo_unit(struct unit *unit);  /* it ends as if it had not been; else the group is lost */
+/* A statement changed something: it can be run again; or only its effect is known. */
+void undo_note(struct unit *unit, struct cached *statement, const struct ar_cell *values,
+	       size_t nvalues);
+void undo_note_unknown(struct unit *unit);
 
 /* ---- driver.c ---- */
 
