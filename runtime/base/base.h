@@ -18,6 +18,7 @@
 #include "base/crypt.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/list.h"
 #include "base/embed.h"
 
 #endif

@@ -256,23 +256,14 @@ static bool mux_busy(const struct mux *mux, const char *host)
 
 static void call_link(struct mux *mux, struct mux_call *call)
 {
-	call->prev = NULL;
-	call->next = mux->calls;
-	if (call->next != NULL)
-		call->next->prev = call;
-	mux->calls = call;
+	DL_PREPEND(mux->calls, call);
 	mux->active++;
 	mux->users++;
 }
 
 static void call_unlink(struct mux *mux, struct mux_call *call)
 {
-	if (call->prev != NULL)
-		call->prev->next = call->next;
-	else
-		mux->calls = call->next;
-	if (call->next != NULL)
-		call->next->prev = call->prev;
+	DL_DELETE(mux->calls, call);
 	if (--mux->active == 0)
 		ar_cond_signal(&mux->changed); /* the timer has nothing left to do */
 	mux_release(mux);

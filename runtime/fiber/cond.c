@@ -10,32 +10,14 @@ static void cond_add(struct ar_cond *cond, struct ar_cond_waiter *waiter)
 {
 	waiter->cond = cond;
 	waiter->fiber = ar_self();
-	waiter->next = NULL;
-	waiter->prev = cond->last;
-	if (cond->last != NULL)
-		cond->last->next = waiter;
-	else
-		cond->first = waiter;
-	cond->last = waiter;
-}
-
-static void cond_remove(struct ar_cond *cond, struct ar_cond_waiter *waiter)
-{
-	if (waiter->prev != NULL)
-		waiter->prev->next = waiter->next;
-	else
-		cond->first = waiter->next;
-	if (waiter->next != NULL)
-		waiter->next->prev = waiter->prev;
-	else
-		cond->last = waiter->prev;
+	DL_APPEND(cond->first, waiter);
 }
 
 static bool cond_give_up(struct ar_fiber *fiber, void *arg)
 {
 	struct ar_cond_waiter *waiter = arg;
 
-	cond_remove(waiter->cond, waiter);
+	DL_DELETE(waiter->cond->first, waiter);
 	return true;
 }
 
@@ -68,7 +50,7 @@ void ar_cond_signal(struct ar_cond *cond)
 
 	if (waiter == NULL)
 		return;
-	cond_remove(cond, waiter);
+	DL_DELETE(cond->first, waiter);
 	ar_fiber_ready(waiter->fiber, AR_WHY_WOKEN);
 }
 

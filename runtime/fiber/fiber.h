@@ -80,7 +80,7 @@ void ar_fd_watch(int fd, int what, void (*fn)(void *arg, int fd, int ready), voi
 /* ---- waiting for each other, on one loop ---- */
 
 struct ar_cond { /* zero is a valid start */
-	struct ar_cond_waiter *first, *last;
+	struct ar_cond_waiter *first;
 };
 /* Spurious wake-ups do not happen, but state may have changed again: loop around it. */
 AR_YIELDS int ar_cond_wait(struct ar_cond *cond);

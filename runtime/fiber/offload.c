@@ -41,7 +41,7 @@ struct job {
 struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
-	struct job *first, *last;
+	struct job *first;
 	size_t queued, queue_max;
 	int idle, nthreads, threads_max;
 	pthread_t threads[THREADS_MAX];
@@ -63,27 +63,14 @@ static struct pool pools[2] = {
 
 static void queue_add(struct pool *pool, struct job *job)
 {
-	job->next = NULL;
-	job->prev = pool->last;
-	if (pool->last != NULL)
-		pool->last->next = job;
-	else
-		pool->first = job;
-	pool->last = job;
+	DL_APPEND(pool->first, job);
 	job->queued = true;
 	pool->queued++;
 }
 
 static void queue_remove(struct pool *pool, struct job *job)
 {
-	if (job->prev != NULL)
-		job->prev->next = job->next;
-	else
-		pool->first = job->next;
-	if (job->next != NULL)
-		job->next->prev = job->prev;
-	else
-		pool->last = job->prev;
+	DL_DELETE(pool->first, job);
 	job->queued = false;
 	pool->queued--;
 }

@@ -160,8 +160,8 @@ static bool charge(struct conn *c, struct open_stream *o, size_t n)
 	return true;
 }
 
-bool h2_body_data(struct conn *c, struct open_stream *o, const struct h2_frame *f,
-		      const uint8_t *p, size_t n)
+bool h2_body_data(struct conn *c, struct open_stream *o, const struct h2_frame *f, const uint8_t *p,
+		  size_t n)
 {
 	struct h1_refusal why = { 0, NULL };
 

@@ -130,27 +130,9 @@ int ar_exec_long(struct ar_scope *scope, const char *sql)
 
 /* ---- units of work ---- */
 
-static void unit_open(struct ar_uow *uow)
-{
-	struct ar_store_loop_core *here = store_here;
-
-	uow->next = here->units;
-	if (here->units != NULL)
-		here->units->prev = uow;
-	here->units = uow;
-}
-
 static void unit_ended(struct ar_uow *uow)
 {
-	struct ar_store_loop_core *here = store_here;
-
-	if (uow->prev != NULL)
-		uow->prev->next = uow->next;
-	else
-		here->units = uow->next;
-	if (uow->next != NULL)
-		uow->next->prev = uow->prev;
-	uow->prev = uow->next = NULL;
+	DL_DELETE(store_here->units, uow);
 	uow->ended = true;
 }
 
@@ -199,7 +181,7 @@ int ar_begin(struct ar_scope *scope)
 		return -1;
 	uow->ended = false;
 	uow->began_us = ar_mono_us();
-	unit_open(uow);
+	DL_PREPEND(store_here->units, uow);
 	ar_defer(scope->pool, unit_forgotten, uow);
 	scope->uow = uow;
 	return 0;

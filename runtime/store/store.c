@@ -166,31 +166,6 @@ static bool name_valid(struct ar_str name)
 
 /* ---- handles ---- */
 
-static void idle_add(struct ar_store_loop_core *here, struct ar_db *db)
-{
-	db->idle_since_ms = ar_mono_ms();
-	db->next = NULL;
-	db->prev = here->idle_last;
-	if (here->idle_last != NULL)
-		here->idle_last->next = db;
-	else
-		here->idle_first = db;
-	here->idle_last = db;
-}
-
-static void idle_remove(struct ar_store_loop_core *here, struct ar_db *db)
-{
-	if (db->prev != NULL)
-		db->prev->next = db->next;
-	else
-		here->idle_first = db->next;
-	if (db->next != NULL)
-		db->next->prev = db->prev;
-	else
-		here->idle_last = db->prev;
-	db->prev = db->next = NULL;
-}
-
 static void db_forget(struct ar_store_loop_core *here, struct ar_db *db)
 {
 	ar_map_remove(here->dbs, db->name);
@@ -244,11 +219,11 @@ static AR_YIELDS int db_open(struct ar_store_loop_core *here, struct ar_str name
 /* Room for one more, where that can be had: who opens pays, so that opening cannot outrun it. */
 static AR_YIELDS bool close_oldest(struct ar_store_loop_core *here)
 {
-	struct ar_db *db = here->idle_first;
+	struct ar_db *db = here->idle;
 
 	if (db == NULL || ar_map_count(here->dbs) < (size_t)here->pub.store->options.open_max)
 		return false;
-	idle_remove(here, db);
+	DL_DELETE(here->idle, db);
 	db_close(here, db);
 	return true;
 }
@@ -272,7 +247,7 @@ int ar_db_acquire(struct ar_store *store, struct ar_str name, struct ar_db **ret
 			return -1;
 	}
 	if (db->refs++ == 0)
-		idle_remove(here, db);
+		DL_DELETE(here->idle, db);
 	*ret = db;
 	return 0;
 }
@@ -286,7 +261,8 @@ void ar_db_release(struct ar_db *db)
 	assert(db->home == &here->pub && db->refs > 0);
 	if (--db->refs > 0)
 		return;
-	idle_add(here, db);
+	db->idle_since_ms = ar_mono_ms();
+	DL_APPEND(here->idle, db);
 	if (here->release_waiters > 0)
 		ar_cond_broadcast(&here->released);
 	if (ar_map_count(here->dbs) > (size_t)here->pub.store->options.open_max)
@@ -311,7 +287,7 @@ static void trim(AR_UNUSED void *arg)
 /* Handles are made of many small blocks, allocated on many threads: freed, they would stay. */
 static void trim_after(const struct ar_store_loop_core *here, unsigned *closed)
 {
-	if (*closed == 0 || (*closed < TRIM_AFTER && here->idle_first != NULL))
+	if (*closed == 0 || (*closed < TRIM_AFTER && here->idle != NULL))
 		return;
 	*closed = 0;
 	if (ar_offload_post(AR_OFFLOAD_IO, trim, NULL, NULL, NULL) != 0)
@@ -326,11 +302,11 @@ static void sweeper(void *arg)
 	unsigned closed = 0;
 
 	while (!here->ending) {
-		struct ar_db *db = here->idle_first;
+		struct ar_db *db = here->idle;
 
 		if (db != NULL && (ar_map_count(here->dbs) > (size_t)options->open_max ||
 				   ar_mono_ms() - db->idle_since_ms >= options->idle_ms)) {
-			idle_remove(here, db);
+			DL_DELETE(here->idle, db);
 			db_close(here, db);
 			closed++;
 			continue;
@@ -398,10 +374,10 @@ void ar_store_detach(struct ar_store *store)
 	ar_join(here->sweeper);
 	ar_fiber_drop(here->sweeper);
 	while (ar_map_count(here->dbs) > 0) {
-		struct ar_db *db = here->idle_first;
+		struct ar_db *db = here->idle;
 
 		if (db != NULL) {
-			idle_remove(here, db);
+			DL_DELETE(here->idle, db);
 			db_close(here, db);
 		} else if (ar_mono_ms() < end) {
 			wait_released(here, end);
@@ -438,7 +414,7 @@ static AR_YIELDS int evict_here(struct ar_str name, int64_t end_ms)
 		return 0;
 	while ((db = ar_map_get(here->dbs, name)) != NULL) {
 		if (db->state == DB_OPEN && db->refs == 0) {
-			idle_remove(here, db);
+			DL_DELETE(here->idle, db);
 			db_close(here, db);
 		} else if (ar_mono_ms() >= end_ms) {
 			return -1;

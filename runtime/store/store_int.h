@@ -32,8 +32,8 @@ struct ar_store_core {
 struct ar_store_loop_core {
 	struct ar_store_loop pub;
 	struct ar_store_loop_core *next;
-	struct ar_map *dbs; /* struct ar_db, open or about to be */
-	struct ar_db *idle_first, *idle_last;
+	struct ar_map *dbs;   /* struct ar_db, open or about to be */
+	struct ar_db *idle;   /* the oldest first */
 	struct ar_uow *units; /* open ones, until their commit begins */
 	struct ar_fiber *sweeper;
 	struct ar_cond sweep;    /* there are too many handles, or the end */

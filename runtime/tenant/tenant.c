@@ -12,8 +12,8 @@
 #define SWEEP_MS 5000
 
 struct tenant_loop {
-	struct ar_map *by_name;                /* struct ar_tenant_int */
-	struct ar_tenant_int *oldest, *newest; /* idle ones */
+	struct ar_map *by_name;       /* struct ar_tenant_int */
+	struct ar_tenant_int *oldest; /* of the idle ones */
 	size_t nidle;
 	struct ar_fiber *sweeper;
 };
@@ -42,18 +42,14 @@ bool ar_tenant_name_valid(struct ar_str name)
 
 static void idle_remove(struct ar_tenant_int *in)
 {
-	*(in->prev != NULL ? &in->prev->next : &tl->oldest) = in->next;
-	*(in->next != NULL ? &in->next->prev : &tl->newest) = in->prev;
-	in->prev = in->next = NULL;
+	DL_DELETE(tl->oldest, in);
 	tl->nidle--;
 }
 
 static void idle_add(struct ar_tenant_int *in)
 {
 	in->idle_since_ms = ar_mono_ms();
-	in->prev = tl->newest;
-	*(tl->newest != NULL ? &tl->newest->next : &tl->oldest) = in;
-	tl->newest = in;
+	DL_APPEND(tl->oldest, in);
 	tl->nidle++;
 }
 

@@ -14,33 +14,6 @@ _Thread_local struct pg_loop *pg_here;
 #define DETACH_WAIT_MS 10000 /* for units that are about to end */
 #define LOOK_AT        16    /* idle ones that are looked at for the same schema */
 
-/* ---- the idle list, the latest first ---- */
-
-static void idle_add(struct pg_loop *loop, struct conn *conn)
-{
-	conn->idle_since_ms = ar_mono_ms();
-	conn->prev = NULL;
-	conn->next = loop->first;
-	if (loop->first != NULL)
-		loop->first->prev = conn;
-	else
-		loop->last = conn;
-	loop->first = conn;
-}
-
-static void idle_remove(struct pg_loop *loop, struct conn *conn)
-{
-	if (conn->prev != NULL)
-		conn->prev->next = conn->next;
-	else
-		loop->first = conn->next;
-	if (conn->next != NULL)
-		conn->next->prev = conn->prev;
-	else
-		loop->last = conn->prev;
-	conn->prev = conn->next = NULL;
-}
-
 static bool unit_may(const struct pg_loop *loop)
 {
 	int most = loop->home->store->options.pg_connections;
@@ -79,7 +52,7 @@ static struct conn *idle_take(struct pg_loop *loop, const char *schema)
 			conn = loop->first;
 		if (conn == NULL)
 			return NULL;
-		idle_remove(loop, conn);
+		DL_DELETE(loop->first, conn);
 		if (pg_conn_alive(conn))
 			return conn;
 		discard(loop, conn);
@@ -167,7 +140,8 @@ void pg_pool_give(struct pg_loop *loop, struct conn *conn, bool unit)
 		discard(loop, conn);
 		return;
 	}
-	idle_add(loop, conn);
+	conn->idle_since_ms = ar_mono_ms();
+	DL_PREPEND(loop->first, conn);
 	freed(loop);
 }
 
@@ -179,10 +153,10 @@ static void sweeper(void *arg)
 	int64_t idle = loop->home->store->options.idle_ms;
 
 	while (!loop->ending) {
-		struct conn *oldest = loop->last;
+		struct conn *oldest = loop->first != NULL ? loop->first->prev : NULL;
 
 		if (oldest != NULL && ar_mono_ms() - oldest->idle_since_ms >= idle) {
-			idle_remove(loop, oldest);
+			DL_DELETE(loop->first, oldest);
 			discard(loop, oldest);
 			continue;
 		}
@@ -210,7 +184,7 @@ static void close_idle(struct pg_loop *loop)
 	while (loop->first != NULL) {
 		struct conn *conn = loop->first;
 
-		idle_remove(loop, conn);
+		DL_DELETE(loop->first, conn);
 		discard(loop, conn);
 	}
 }

@@ -108,7 +108,7 @@ bool pg_batch_plan_is_stale(const struct batch *batch);
 
 struct pg_loop {
 	struct ar_store_loop *home;
-	struct conn *first, *last;           /* idle */
+	struct conn *first;                  /* idle */
 	int total, in_units;                 /* connections; those that units hold */
 	struct ar_cond for_reads, for_units; /* who waits for one */
 	struct ar_fiber *sweeper;

@@ -21,13 +21,7 @@ void snapshot_end(struct sqlite_db *db)
 	if (!db->reading)
 		return;
 	db->reading = false;
-	if (db->prev != NULL)
-		db->prev->next = db->next;
-	else
-		reading = db->next;
-	if (db->next != NULL)
-		db->next->prev = db->prev;
-	db->prev = db->next = NULL;
+	DL_DELETE(reading, db);
 	if (conn_in_transaction(&db->reader))
 		conn_do(&db->reader, "COMMIT");
 }
@@ -45,9 +39,6 @@ int snapshot_use(struct sqlite_db *db)
 		return rc;
 	db->seen = commits;
 	db->reading = true;
-	db->next = reading;
-	if (reading != NULL)
-		reading->prev = db;
-	reading = db;
+	DL_PREPEND(reading, db);
 	return SQLITE_OK;
 }

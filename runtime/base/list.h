@@ -1,0 +1,16 @@
+/*
+ * list.h - lists whose links lie in what they hold: utlist's, the one place that includes it.
+ *
+ * A struct x in a list has `struct x *next, *prev`; the list is a pointer to the first, NULL when
+ * empty. The first's prev is the last, and the last's next is NULL:
+ *
+ *	DL_APPEND(list, x)   DL_PREPEND(list, x)   DL_DELETE(list, x)   list->prev: the last one
+ *
+ * What was taken out keeps its old links.
+ */
+#ifndef AR_LIST_LINKS_H
+#define AR_LIST_LINKS_H
+
+#include <utlist.h>
+
+#endif
