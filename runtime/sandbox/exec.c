@@ -124,6 +124,19 @@ static void bereave(struct sb_exec *exec, struct sb_call *call, bool ran)
 	sb_enqueue(call); /* takes over the executor's reference */
 }
 
+/* Its last piece of work, and the process that will take its place, are the tenant's. */
+static void charge_death(struct sb_exec *exec, struct sb_call *running)
+{
+	int64_t now = sb_real_us();
+
+	if (running != NULL && sb_exec_clock_us(exec) > 0)
+		sb_exec_measure(exec, running, now);
+	else if (running != NULL) /* it is gone with its clock */
+		sb_share_used(exec->tenant, (uint64_t)AR_MAX(now - exec->since_us, (int64_t)0),
+			      now - exec->since_us);
+	sb_share_used(exec->tenant, SB_DEATH_US, 0);
+}
+
 void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason)
 {
 	struct sb_loop *loop = exec->loop;
@@ -136,6 +149,8 @@ void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason)
 		return;
 	exec->dead = true;
 	exec->reason = reason;
+	if (reason != NULL)
+		charge_death(exec, running);
 	sb_share_last(exec);
 	pidfd_send_signal(exec->pidfd, SIGKILL, NULL, 0);
 	ar_fd_watch(exec->fd, 0, NULL, NULL);
@@ -163,6 +178,16 @@ void sb_exec_retire(struct sb_exec *exec)
 	idle_remove(exec);
 	SB_COUNT(retired, 1);
 	sb_exec_settle(exec);
+}
+
+void sb_exec_close(struct sb_exec *exec)
+{
+	if (exec->nwork == 0 || exec->retiring) {
+		sb_exec_retire(exec);
+		return;
+	}
+	exec->retiring = true; /* settled when what runs has ended */
+	SB_COUNT(retired, 1);
 }
 
 void sb_exec_settle(struct sb_exec *exec)
@@ -213,18 +238,17 @@ void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call)
 
 void sb_exec_measure(struct sb_exec *exec, struct sb_call *call, int64_t now)
 {
-	uint64_t clock = sb_exec_clock_us(exec);
-	int64_t wall = now - AR_MAX(exec->since_us, exec->measured_us);
+	uint64_t clock = sb_exec_clock_us(exec), used = 0;
+	int64_t wall = AR_MAX(now - AR_MAX(exec->since_us, exec->measured_us), (int64_t)0);
 
 	if (clock > exec->clock_us) {
 		/* Pieces of work that were too short to measure are not this one's. */
-		uint64_t used = AR_MIN(clock - exec->clock_us, (uint64_t)AR_MAX(wall, (int64_t)0));
-
-		call->turns_cpu_us += used;
-		sb_share_used(exec->tenant, used);
+		used = AR_MIN(clock - exec->clock_us, (uint64_t)wall);
 		exec->clock_us = clock;
 	}
 	exec->measured_us = now;
+	call->turns_cpu_us += used;
+	sb_share_used(exec->tenant, used, wall);
 }
 
 bool sb_exec_account(struct sb_exec *exec, struct sb_call *call)

@@ -16,6 +16,7 @@ enum {
 	SB_AHEAD = 8,       /* pieces of work that are sent to an executor before the first ends */
 	SB_FRESH_US = 2000, /* a piece of work that runs longer makes others go elsewhere */
 	SB_SHORT_US = 1000, /* shorter pieces of work are not measured */
+	SB_DEATH_US = 1000, /* what a death costs its tenant, in CPU time */
 	SB_TICK_MS = 25,
 	SB_REST_US = 250000,    /* how often one without work is looked at */
 	SB_REST_CPU_US = 50000, /* and how much CPU it may have used since */
@@ -114,8 +115,9 @@ struct sb_tenant {
 	int queued;
 	uint64_t hash; /* of the name; 0: not made yet */
 	int64_t debt_us, paid_us;
-	bool behind;   /* in debt */
-	bool starving; /* in the loop's list: wants an executor, there is no room */
+	bool behind;      /* in debt */
+	bool first_class; /* when it began to starve: not in debt */
+	bool starving;    /* in the loop's list: wants an executor, there is no room */
 	struct sb_tenant *starving_next;
 };
 
@@ -175,7 +177,8 @@ struct sb_exec *sb_exec_new(struct sb_loop *loop, struct sb_tenant *tenant, int 
 void sb_exec_send_call(struct sb_exec *exec, struct sb_call *call);
 void sb_exec_send(struct sb_exec *exec, struct sb_call *call, enum wire_type type,
 		  struct ar_buf *frame); /* a piece of work; frame begins with room for a header */
-void sb_exec_retire(struct sb_exec *exec); /* no new calls; ends when it has none */
+void sb_exec_retire(struct sb_exec *exec); /* no new calls; ends when none has begun */
+void sb_exec_close(struct sb_exec *exec);  /* the same after what runs now */
 /* The process is killed. What runs fails with reason (NULL: none, it is just not needed), calls
  * that have begun with sandbox/killed, others move. */
 void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason);
@@ -190,13 +193,18 @@ void sb_exec_measure(struct sb_exec *exec, struct sb_call *call, int64_t now);
 bool sb_exec_account(struct sb_exec *exec, struct sb_call *call);
 void sb_exec_kill_cpu(struct sb_exec *exec, struct sb_call *call);
 
-/* ---- share.c: who gets the CPU first ---- */
+/* ---- share.c: who gets the CPU, and a place, first ---- */
 
-void sb_share_called(struct sb_tenant *tenant);            /* a call of it begins */
-void sb_share_used(struct sb_tenant *tenant, uint64_t us); /* CPU time */
-bool sb_share_remembered(struct sb_tenant *tenant);        /* not to be forgotten yet */
-bool sb_share_place(struct sb_exec *exec); /* false: it cannot come forward; retire it */
-void sb_share_last(struct sb_exec *exec);  /* before it is killed */
+void sb_share_called(struct sb_tenant *tenant); /* a call of it begins */
+/* CPU time, within the last wall_us. */
+void sb_share_used(struct sb_tenant *tenant, uint64_t us, int64_t wall_us);
+bool sb_share_remembered(struct sb_tenant *tenant); /* not to be forgotten yet */
+bool sb_share_place(struct sb_exec *exec);          /* false: it cannot come forward; retire it */
+bool sb_share_behind(struct sb_tenant *tenant);     /* others come first, now */
+int sb_share_places(struct sb_tenant *tenant);      /* executors that the loop may have for it */
+/* The idle one that makes room for it: NULL: none may */
+struct sb_exec *sb_share_victim(struct sb_tenant *tenant);
+void sb_share_last(struct sb_exec *exec); /* before it is killed */
 
 /* ---- receive.c: what executors send ---- */
 

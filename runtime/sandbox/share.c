@@ -4,7 +4,7 @@
  * A tenant's measured CPU time is a debt that is paid off at a tenth of a core. While others call,
  * too, the executors of a tenant in debt run only on what CPU is left (SCHED_IDLE: whoever wakes up
  * takes the CPU from them at once), and as all others again when it is paid. A tenant that is alone
- * is never set back. The debt outlives executors; the tenant is remembered until it is paid.
+ * is never set back. Places are shared likewise: a quarter of them is not for tenants in debt. The debt outlives executors; the tenant is remembered until it is paid.
  */
 #include "sandbox/sandbox_int.h"
 
@@ -16,6 +16,8 @@ enum {
 	DEBT_MAX_US = 1000000,
 	PAID_PART = 10,         /* of the time that passes */
 	CONTENDED_US = 2000000, /* after a call of another tenant */
+	KEPT_PART = 4,          /* of the places is kept from those in debt */
+	IDLE_KEPT_US = 1000000, /* and an executor of another that was at work in this time */
 };
 
 /* Of the process; atomic. */
@@ -64,11 +66,12 @@ static void pay(struct sb_tenant *tenant, int64_t now)
 		tenant->behind = false;
 }
 
-void sb_share_used(struct sb_tenant *tenant, uint64_t us)
+void sb_share_used(struct sb_tenant *tenant, uint64_t us, int64_t wall_us)
 {
 	int64_t now = sb_real_us();
 
-	pay(tenant, now);
+	pay(tenant, now - wall_us); /* nothing is paid while it is at it, however little it gets */
+	tenant->paid_us = now;
 	tenant->debt_us = AR_MIN(tenant->debt_us + (int64_t)AR_MIN(us, (uint64_t)DEBT_MAX_US),
 				 (int64_t)DEBT_MAX_US);
 	if (tenant->debt_us > DEBT_HIGH_US)
@@ -108,6 +111,34 @@ bool sb_share_place(struct sb_exec *exec)
 		return true;
 	/* Without privileges there is no way back up. */
 	return set_policy(exec, behind) || behind;
+}
+
+bool sb_share_behind(struct sb_tenant *tenant)
+{
+	int64_t now;
+
+	if (tenant->debt_us == 0)
+		return false;
+	now = sb_real_us();
+	pay(tenant, now);
+	return tenant->behind && contended(now);
+}
+
+int sb_share_places(struct sb_tenant *tenant)
+{
+	int max = tenant->loop->execs_max;
+
+	return sb_share_behind(tenant) ? max - max / KEPT_PART : max;
+}
+
+struct sb_exec *sb_share_victim(struct sb_tenant *tenant)
+{
+	struct sb_exec *idle = tenant->loop->idle_first;
+
+	if (idle != NULL && sb_share_behind(tenant) &&
+	    sb_real_us() - idle->idle_since_us < IDLE_KEPT_US)
+		return NULL;
+	return idle;
 }
 
 /* It is to die soon, not when the CPU has nothing else to do. */

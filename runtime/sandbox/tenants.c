@@ -167,19 +167,22 @@ static bool wants_more(const struct sb_tenant *tenant)
 	return !fresh || now - tenant->first->queued_us > SB_FRESH_US;
 }
 
+/* Behind those who have waited for longer, and before those in debt. */
 static void starve(struct sb_tenant *tenant)
 {
 	struct sb_loop *loop = tenant->loop;
+	struct sb_tenant **at = &loop->starving_first;
 
 	if (tenant->starving)
 		return;
 	tenant->starving = true;
-	tenant->starving_next = NULL;
-	if (loop->starving_last != NULL)
-		loop->starving_last->starving_next = tenant;
-	else
-		loop->starving_first = tenant;
-	loop->starving_last = tenant;
+	tenant->first_class = !sb_share_behind(tenant);
+	while (*at != NULL && ((*at)->first_class || !tenant->first_class))
+		at = &(*at)->starving_next;
+	tenant->starving_next = *at;
+	*at = tenant;
+	if (tenant->starving_next == NULL)
+		loop->starving_last = tenant;
 }
 
 /* Asks for a process, making room for it. */
@@ -197,10 +200,12 @@ static void grow(struct sb_tenant *tenant)
 			fail_queue(tenant, AR_E_SANDBOX_FULL);
 		return;
 	}
-	if (loop->execs + loop->spawning >= loop->execs_max) {
+	if (loop->execs + loop->spawning >= sb_share_places(tenant)) {
+		struct sb_exec *victim = sb_share_victim(tenant);
+
 		starve(tenant);
-		if (loop->idle_first != NULL)
-			sb_exec_retire(loop->idle_first); /* comes back here through sb_room_left */
+		if (victim != NULL)
+			sb_exec_retire(victim); /* comes back here through sb_room_left */
 		return;
 	}
 	sb_spawn(tenant);
@@ -236,9 +241,11 @@ void sb_room_left(struct sb_loop *loop)
 	while (loop->starving_first != NULL && sb_real_us() >= loop->spawn_after_us) {
 		struct sb_tenant *tenant = loop->starving_first;
 
-		if (loop->execs + loop->spawning >= loop->execs_max) {
-			if (loop->idle_first != NULL)
-				sb_exec_retire(loop->idle_first);
+		if (loop->execs + loop->spawning >= sb_share_places(tenant)) {
+			struct sb_exec *victim = sb_share_victim(tenant);
+
+			if (victim != NULL)
+				sb_exec_retire(victim);
 			return;
 		}
 		unstarve(tenant);
@@ -304,7 +311,7 @@ struct watching {
 	struct sb_exec **execs;
 	struct sb_tenant **tenants; /* with a queue */
 	size_t nexecs, ntenants;
-	struct sb_exec *oldest; /* that takes calls */
+	struct sb_exec *oldest; /* that takes calls, of those behind if there are any */
 	size_t retiring;
 };
 
@@ -318,7 +325,8 @@ static bool gather(struct ar_str key, void *value, void *arg)
 		w->execs[w->nexecs++] = exec;
 		if (exec->retiring)
 			w->retiring++;
-		else if (w->oldest == NULL || exec->born_us < w->oldest->born_us)
+		else if (w->oldest == NULL || exec->behind > w->oldest->behind ||
+			 (exec->behind == w->oldest->behind && exec->born_us < w->oldest->born_us))
 			w->oldest = exec;
 	}
 	if (tenant->first != NULL)
@@ -326,12 +334,19 @@ static bool gather(struct ar_str key, void *value, void *arg)
 	return true;
 }
 
-/* Every executor is busy and tenants wait for one: the one that served for longest gives way. */
+/* Every executor is busy and tenants wait for one: the one that served for longest gives way when its
+ * call has ended, or at once, when it is a debtor's and who waits is none. */
 static void take_turns(struct sb_loop *loop, const struct watching *w, int64_t now)
 {
-	if (loop->starving_first != NULL && loop->idle_first == NULL && w->retiring == 0 &&
-	    w->oldest != NULL && !w->oldest->dead && now - w->oldest->born_us > TURN_US)
-		sb_exec_retire(w->oldest);
+	struct sb_exec *oldest = w->oldest;
+
+	if (loop->starving_first == NULL || loop->idle_first != NULL || oldest == NULL ||
+	    oldest->dead || now - oldest->born_us < TURN_US)
+		return;
+	if (loop->starving_first->first_class && oldest->behind)
+		sb_exec_retire(oldest);
+	else if (w->retiring == 0)
+		sb_exec_close(oldest);
 }
 
 static bool gather_forgotten(struct ar_str key, void *value, void *arg)

@@ -279,16 +279,23 @@ static size_t mapped_bytes(void)
 static void prepare(int control, pid_t parent)
 {
 	struct sigaction act = { .sa_handler = on_child };
+	struct rlimit files;
 	double unused;
 
 	self = getpid();
 	setsid(); /* a terminal's Ctrl-C is the supervisor's to handle */
 	prctl(PR_SET_NAME, "apprun-sandbox", 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
+	/* Who ends the program may signal all of its processes: the end is the supervisor's to make. */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
 	sigaction(SIGCHLD, &act, NULL);
 	only_control(control);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* one for each executor */
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	/* What base makes once takes system calls that an executor does not have. */
 	ar_str_float(AR_STR("1.5"), &unused);
 	ar_fail(AR_E_TOO_LARGE, "what", "nothing");

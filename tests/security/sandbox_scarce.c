@@ -258,6 +258,16 @@ static void no_second_process_left(void **state)
 	pause_for(150);
 }
 
+/* It has one for each executor, and takes what it may have. */
+static void the_zygote_takes_its_descriptors(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	zygote_limit(RLIMIT_NOFILE, NULL, &limit);
+	assert_int_equal(limit.rlim_cur, limit.rlim_max);
+}
+
 /* The zygote has no descriptor left for a socket. */
 static void no_descriptor_in_the_zygote(void **state)
 {
@@ -350,6 +360,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_thousand_kills_leave_nothing),
 		cmocka_unit_test(no_process_left),
 		cmocka_unit_test(no_second_process_left),
+		cmocka_unit_test(the_zygote_takes_its_descriptors),
 		cmocka_unit_test(no_descriptor_in_the_zygote),
 		cmocka_unit_test(no_descriptor_here),
 	};

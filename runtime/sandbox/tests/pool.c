@@ -53,12 +53,10 @@ static void expect_one(const char *tenant)
 	rig_free(&c);
 }
 
-/* The pids of the zygote's children, that is, of the executors. */
-static size_t executors(pid_t *pids, size_t max)
+static pid_t zygote_pid(void)
 {
-	char path[64], line[4096] = "";
+	char path[64];
 	int zygote = 0;
-	size_t n = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
@@ -66,6 +64,17 @@ static size_t executors(pid_t *pids, size_t max)
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%d", &zygote), 1);
 	fclose(f);
+	return zygote;
+}
+
+/* The pids of the zygote's children, that is, of the executors. */
+static size_t executors(pid_t *pids, size_t max)
+{
+	char path[64], line[4096] = "";
+	pid_t zygote = zygote_pid();
+	size_t n = 0;
+	FILE *f;
+
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", zygote, zygote);
 	f = fopen(path, "r");
 	assert_non_null(f);
@@ -84,6 +93,8 @@ static void idle_ones_end(void **state)
 
 	expect_one("idle");
 	assert_int_equal(stats().executors, 1);
+	for (int i = 0; i < 20 && executors(pids, 16) > 1; i++)
+		pause_for(10); /* the self-test's processes end by themselves */
 	assert_int_equal(executors(pids, 16), 1);
 	pause_for(900); /* idle_ms is 300 here */
 	assert_int_equal(stats().executors, 0);
@@ -289,6 +300,39 @@ static void a_killed_executor_is_replaced(void **state)
 	assert_in_range(calls, 1, 3);
 }
 
+static void signal_main(void *arg)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	pid_t pids[16];
+	size_t n;
+
+	ar_sleep(50);
+	n = executors(pids, 15);
+	pids[n++] = zygote_pid();
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < AR_COUNT(signals); k++)
+			kill(pids[i], signals[k]);
+	}
+	rig_end_one();
+}
+
+/* A service manager that ends the program sends its signal to every process of it; calls in flight
+ * are for this process to end. */
+static void signals_are_the_supervisors(void **state)
+{
+	struct rig_call c;
+
+	prepare(&c, "signalled", "apprun.a.b{ms = 200} return true");
+	rig_begin(&c);
+	rig_open++;
+	ar_go("signal", signal_main, NULL, AR_NO_DEADLINE);
+	rig_wait();
+	assert_string_equal(c.slug, "");
+	rig_free(&c);
+	expect_one("signalled");
+	expect_one("signalled-later");
+}
+
 static void a_forgotten_tenant_has_no_process(void **state)
 {
 	expect_one("gone");
@@ -435,16 +479,9 @@ static void detaching_ends_what_runs(void **state)
 /* Without a zygote nothing can be started, and it is said. */
 static void a_lost_zygote_is_told(void **state)
 {
-	char path[64];
-	int zygote = 0;
 	struct rig_call c;
-	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
-	f = fopen(path, "r");
-	assert_int_equal(fscanf(f, "%d", &zygote), 1);
-	fclose(f);
-	kill(zygote, SIGKILL);
+	kill(zygote_pid(), SIGKILL);
 	pause_for(100);
 	prepare(&c, "orphan", "return true");
 	rig_call(&c);
@@ -475,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_full_queue_refuses),
 		cmocka_unit_test(a_call_that_finds_no_place_in_time_is_busy),
 		cmocka_unit_test(a_killed_executor_is_replaced),
+		cmocka_unit_test(signals_are_the_supervisors),
 		cmocka_unit_test(a_forgotten_tenant_has_no_process),
 		cmocka_unit_test(memory_is_shared_out),
 		cmocka_unit_test(sources_are_dropped_and_sent_again),

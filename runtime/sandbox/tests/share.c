@@ -125,6 +125,51 @@ static void who_burns_beside_others_is_set_back(void **state)
 	rig_run(burning_main, NULL);
 }
 
+static void crowd_burns(void *arg)
+{
+	struct rig_call *c = arg;
+
+	rig_call_here(c);
+	rig_end_one();
+}
+
+/* More than there are places, each for longer than a turn of the places: all come to their end. */
+static void crowd_main(void *arg)
+{
+	enum { CROWD = 16 };
+	struct rig_call c[CROWD];
+	char names[CROWD][16];
+
+	for (int i = 0; i < CROWD; i++) {
+		snprintf(names[i], sizeof(names[i]), "crowd-%d", i);
+		prepare(&c[i], names[i], "while true do end");
+		c[i].run.limits.cpu_soft_ms = 150;
+		c[i].run.limits.wall_ms = 25000;
+		rig_open++;
+		ar_go("crowd", crowd_burns, &c[i], AR_NO_DEADLINE);
+	}
+	ar_sleep(500);
+	while (rig_open > 1) { /* and nobody else waits for a place */
+		struct rig_call modest;
+
+		prepare(&modest, "modest", "return true");
+		modest.run.limits.wall_ms = 3000;
+		rig_call_here(&modest);
+		assert_string_equal(modest.slug, "");
+		rig_free(&modest);
+		ar_sleep(5);
+	}
+	for (int i = 0; i < CROWD; i++) {
+		assert_string_equal(c[i].slug, "sandbox/cpu-limit");
+		rig_free(&c[i]);
+	}
+}
+
+static void a_crowd_that_burns_comes_to_its_end(void **state)
+{
+	rig_run(crowd_main, NULL);
+}
+
 static void paid_main(void *arg)
 {
 	struct ar_sandbox_stats before, after;
@@ -148,13 +193,21 @@ static void a_paid_debt_is_forgotten(void **state)
 	rig_run(paid_main, NULL);
 }
 
+static int start(void **state)
+{
+	static const struct ar_sandbox_options options = { .executors_max = 8 };
+
+	return rig_start_with(&options);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_alone_is_not_set_back),
 		cmocka_unit_test(who_burns_beside_others_is_set_back),
 		cmocka_unit_test(a_paid_debt_is_forgotten),
+		cmocka_unit_test(a_crowd_that_burns_comes_to_its_end),
 	};
 
-	return cmocka_run_group_tests(tests, rig_start, rig_end);
+	return cmocka_run_group_tests(tests, start, rig_end);
 }
