@@ -1,7 +1,7 @@
 /*
  * driver.h - what a database driver gives to the store, and what the store gives to it.
  *
- * store.c owns everything that is the same for all databases: names, handles and their counting,
+ * The core owns everything that is the same for all databases: names, handles and their counting,
  * idle closing, scopes, hooks, migrations, the slow-statement log, statistics. A driver opens,
  * begins, runs, commits. Its structs begin with the core's (ar_db, ar_uow) and are allocated by the
  * core with the sizes in struct ar_store_ops, zeroed.
@@ -32,7 +32,7 @@ struct ar_store {
 	struct ar_store_options options; /* texts are the store's own, defaults are filled in */
 	void *driver;                    /* of the whole process: set by ops->open */
 	struct ar_store_counters count;
-	struct ar_store_core *core; /* store.c's own */
+	struct ar_store_core *core; /* the core's own */
 };
 
 /* One loop's part of a store: its open handles. */

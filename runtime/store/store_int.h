@@ -47,6 +47,12 @@ struct ar_store_loop_core {
 /* This thread's loop, after ar_store_attach. */
 extern _Thread_local struct ar_store_loop_core *store_here;
 
+/* store.c: names. */
+struct store_name store_name_get(struct ar_store *store, struct ar_str name);
+void store_name_migrated(struct ar_store *store, struct ar_str name);
+bool store_name_valid(struct ar_str name);
+/* handles.c: closes this loop's handle of a name that is being dropped. -1: it is still held. */
+AR_YIELDS int store_evict(struct ar_str name, int64_t end_ms);
 /* Brings a database that was just opened up to date. */
 AR_YIELDS int store_migrate(struct ar_db *db);
 
