@@ -21,13 +21,7 @@ static void idle_add(struct sb_exec *exec)
 
 	exec->idle = true;
 	exec->idle_since_us = sb_real_us();
-	exec->idle_next = NULL;
-	exec->idle_prev = loop->idle_last;
-	if (loop->idle_last != NULL)
-		loop->idle_last->idle_next = exec;
-	else
-		loop->idle_first = exec;
-	loop->idle_last = exec;
+	DL_APPEND2(loop->idle_first, exec, idle_prev, idle_next);
 }
 
 static void idle_remove(struct sb_exec *exec)
@@ -37,14 +31,7 @@ static void idle_remove(struct sb_exec *exec)
 	if (!exec->idle)
 		return;
 	exec->idle = false;
-	if (exec->idle_prev != NULL)
-		exec->idle_prev->idle_next = exec->idle_next;
-	else
-		loop->idle_first = exec->idle_next;
-	if (exec->idle_next != NULL)
-		exec->idle_next->idle_prev = exec->idle_prev;
-	else
-		loop->idle_last = exec->idle_prev;
+	DL_DELETE2(loop->idle_first, exec, idle_prev, idle_next);
 }
 
 /* ---- life ---- */
@@ -74,11 +61,7 @@ struct sb_exec *sb_exec_new(struct sb_loop *loop, struct sb_tenant *tenant, int 
 
 static void exec_unlink(struct sb_exec *exec)
 {
-	struct sb_exec **at = &exec->tenant->execs;
-
-	while (*at != exec)
-		at = &(*at)->next;
-	*at = exec->next;
+	LL_DELETE(exec->tenant->execs, exec);
 	exec->tenant->nexecs--;
 	exec->loop->execs--;
 	SB_COUNT(executors, -1);
@@ -87,10 +70,10 @@ static void exec_unlink(struct sb_exec *exec)
 
 static void exec_free(struct sb_exec *exec)
 {
-	while (exec->out_first != NULL) {
-		struct sb_out *out = exec->out_first;
+	while (exec->out != NULL) {
+		struct sb_out *out = exec->out;
 
-		exec->out_first = out->next;
+		DL_DELETE(exec->out, out);
 		ar_buf_done(&out->buf);
 		ar_heap_free(out);
 	}
@@ -293,14 +276,12 @@ static bool send_some(struct sb_exec *exec, struct ar_buf *buf, size_t *at, enum
 
 static void send_rest(struct sb_exec *exec)
 {
-	while (exec->out_first != NULL) {
-		struct sb_out *out = exec->out_first;
+	while (exec->out != NULL) {
+		struct sb_out *out = exec->out;
 
 		if (!send_some(exec, &out->buf, &out->at, out->type, out->id))
 			return;
-		exec->out_first = out->next;
-		if (exec->out_first == NULL)
-			exec->out_last = NULL;
+		DL_DELETE(exec->out, out);
 		ar_buf_done(&out->buf);
 		ar_heap_free(out);
 	}
@@ -319,7 +300,7 @@ static void send_frame(struct sb_exec *exec, enum wire_type type, uint32_t id, s
 	size_t at = sizeof(struct wire_header);
 	struct sb_out *out;
 
-	if (exec->out_first == NULL && send_some(exec, frame, &at, type, id))
+	if (exec->out == NULL && send_some(exec, frame, &at, type, id))
 		return;
 	out = ar_heap_new(struct sb_out);
 	out->buf = *frame;
@@ -327,11 +308,7 @@ static void send_frame(struct sb_exec *exec, enum wire_type type, uint32_t id, s
 	out->at = at;
 	out->type = type;
 	out->id = id;
-	if (exec->out_last != NULL)
-		exec->out_last->next = out;
-	else
-		exec->out_first = out;
-	exec->out_last = out;
+	DL_APPEND(exec->out, out);
 	if (!exec->watch_write) {
 		exec->watch_write = true;
 		ar_fd_watch(exec->fd, AR_READ | AR_WRITE, sb_exec_ready, exec);

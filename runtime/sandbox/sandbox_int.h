@@ -48,9 +48,9 @@ struct sb_call {
 	int64_t now_ms;
 	struct ar_buf args; /* input and context, coded */
 	struct sb_tenant *tenant;
-	struct sb_exec *exec; /* NULL while queued and when ended */
-	int32_t pid;          /* of the last one */
-	struct sb_call *next; /* in the queue */
+	struct sb_exec *exec;        /* NULL while queued and when ended */
+	int32_t pid;                 /* of the last one */
+	struct sb_call *prev, *next; /* in the queue */
 	int64_t queued_us;
 	struct ar_cond changed;
 	struct ar_pool *host_pool; /* SB_ASKING: holds host_frame */
@@ -64,7 +64,7 @@ struct sb_call {
 };
 
 struct sb_out { /* a frame that the socket did not take at once */
-	struct sb_out *next;
+	struct sb_out *prev, *next;
 	struct ar_buf buf;
 	size_t at;
 	uint32_t id;
@@ -95,7 +95,7 @@ struct sb_exec {
 	const struct ar_err_def *reason; /* of the kill, for the call that ran */
 	struct ar_buf in;                /* a frame in several packets */
 	uint8_t in_type;
-	struct sb_out *out_first, *out_last;
+	struct sb_out *out;
 	bool watch_write;
 	struct {
 		struct ar_str id; /* heap; p NULL: empty */
@@ -111,7 +111,7 @@ struct sb_tenant {
 	struct ar_str name; /* heap */
 	struct sb_exec *execs;
 	int nexecs, spawning;
-	struct sb_call *first, *last; /* the queue */
+	struct sb_call *first; /* the queue */
 	int queued;
 	uint64_t hash; /* of the name; 0: not made yet */
 	int64_t debt_us, paid_us;
@@ -122,7 +122,7 @@ struct sb_tenant {
 };
 
 struct sb_spawn { /* asked of the zygote, in order */
-	struct sb_spawn *next;
+	struct sb_spawn *prev, *next;
 	struct sb_tenant *tenant;
 };
 
@@ -131,11 +131,11 @@ struct sb_loop {
 	struct ar_map *tenants;
 	int execs, spawning, execs_max;
 	uint32_t next_id;
-	struct sb_spawn *spawn_first, *spawn_last;
-	bool spawn_refused;                     /* the last one was */
-	int64_t spawn_after_us;                 /* not before */
-	struct sb_exec *idle_first, *idle_last; /* longest idle first */
-	struct sb_tenant *starving_first, *starving_last;
+	struct sb_spawn *spawns;
+	bool spawn_refused;         /* the last one was */
+	int64_t spawn_after_us;     /* not before */
+	struct sb_exec *idle_first; /* the one that is idle for longest */
+	struct sb_tenant *starving_first;
 	struct ar_fiber *watch;
 	struct ar_cond watch_cond;
 	bool ending;

@@ -196,12 +196,10 @@ void ar_sandbox_stats(struct ar_sandbox_stats *ret)
 
 static struct sb_spawn *spawn_pop(struct sb_loop *loop)
 {
-	struct sb_spawn *spawn = loop->spawn_first;
+	struct sb_spawn *spawn = loop->spawns;
 
 	if (spawn != NULL) {
-		loop->spawn_first = spawn->next;
-		if (loop->spawn_first == NULL)
-			loop->spawn_last = NULL;
+		DL_DELETE(loop->spawns, spawn);
 		loop->spawning--;
 		spawn->tenant->spawning--;
 	}
@@ -304,11 +302,7 @@ void sb_spawn(struct sb_tenant *tenant)
 	loop->spawning++;
 	spawn = ar_heap_new(struct sb_spawn);
 	spawn->tenant = tenant;
-	if (loop->spawn_last != NULL)
-		loop->spawn_last->next = spawn;
-	else
-		loop->spawn_first = spawn;
-	loop->spawn_last = spawn;
+	DL_APPEND(loop->spawns, spawn);
 	/* Questions are bounded by executors_max, far below what the socket takes; the answer to one
 	 * that could not be sent is the end of the stream. */
 	if (loop->control >= 0 &&

@@ -40,20 +40,10 @@ struct sb_tenant *sb_tenant_get(struct sb_loop *loop, struct ar_str name)
 
 static void unstarve(struct sb_tenant *tenant)
 {
-	struct sb_loop *loop = tenant->loop;
-	struct sb_tenant **at = &loop->starving_first, *last = NULL;
-
 	if (!tenant->starving)
 		return;
-	while (*at != tenant) {
-		last = *at;
-		at = &(*at)->starving_next;
-	}
-	*at = tenant->starving_next;
-	if (loop->starving_last == tenant)
-		loop->starving_last = last;
+	LL_DELETE2(tenant->loop->starving_first, tenant, starving_next);
 	tenant->starving = false;
-	tenant->starving_next = NULL;
 }
 
 void sb_tenant_drop(struct sb_tenant *tenant)
@@ -87,20 +77,11 @@ void sb_enqueue(struct sb_call *call)
 	struct sb_tenant *tenant = call->tenant;
 
 	call->state = SB_QUEUED;
-	call->next = NULL;
 	call->queued_us = sb_real_us();
-	if (call->retries > 0) { /* it was first before */
-		call->next = tenant->first;
-		tenant->first = call;
-		if (tenant->last == NULL)
-			tenant->last = call;
-	} else {
-		if (tenant->last != NULL)
-			tenant->last->next = call;
-		else
-			tenant->first = call;
-		tenant->last = call;
-	}
+	if (call->retries > 0) /* it was first before */
+		DL_PREPEND(tenant->first, call);
+	else
+		DL_APPEND(tenant->first, call);
 	tenant->queued++;
 	SB_COUNT(queued, 1);
 }
@@ -108,15 +89,8 @@ void sb_enqueue(struct sb_call *call)
 void sb_unqueue(struct sb_call *call)
 {
 	struct sb_tenant *tenant = call->tenant;
-	struct sb_call **at = &tenant->first, *last = NULL;
 
-	while (*at != call) {
-		last = *at;
-		at = &(*at)->next;
-	}
-	*at = call->next;
-	if (tenant->last == call)
-		tenant->last = last;
+	DL_DELETE(tenant->first, call);
 	tenant->queued--;
 	SB_COUNT(queued, -1);
 }
@@ -170,8 +144,7 @@ static bool wants_more(const struct sb_tenant *tenant)
 /* Behind those who have waited for longer, and before those in debt. */
 static void starve(struct sb_tenant *tenant)
 {
-	struct sb_loop *loop = tenant->loop;
-	struct sb_tenant **at = &loop->starving_first;
+	struct sb_tenant **at = &tenant->loop->starving_first;
 
 	if (tenant->starving)
 		return;
@@ -181,8 +154,6 @@ static void starve(struct sb_tenant *tenant)
 		at = &(*at)->starving_next;
 	tenant->starving_next = *at;
 	*at = tenant;
-	if (tenant->starving_next == NULL)
-		loop->starving_last = tenant;
 }
 
 /* Asks for a process, making room for it. */

@@ -10,7 +10,7 @@
 #include <assert.h>
 
 #define DETACH_WAIT_MS 10000 /* for handles that are still held */
-#define TRIM_AFTER     16 /* handles that were closed, or when none is left to close */
+#define TRIM_AFTER     16    /* handles that were closed, or when none is left to close */
 
 _Thread_local struct ar_store_loop_core *store_here;
 
@@ -223,17 +223,6 @@ void ar_store_attach(struct ar_store *store)
 	ar_fiber_hold(here->sweeper);
 }
 
-static void loop_unlink(struct ar_store_core *core, struct ar_store_loop_core *here)
-{
-	struct ar_store_loop_core **at = &core->loops;
-
-	pthread_mutex_lock(&core->lock);
-	while (*at != here)
-		at = &(*at)->next;
-	*at = here->next;
-	pthread_mutex_unlock(&core->lock);
-}
-
 void ar_store_detach(struct ar_store *store)
 {
 	struct ar_store_loop_core *here = store_here;
@@ -241,7 +230,9 @@ void ar_store_detach(struct ar_store *store)
 
 	assert(here != NULL && here->pub.store == store);
 	ar_shield(true);
-	loop_unlink(store->core, here);
+	pthread_mutex_lock(&store->core->lock);
+	LL_DELETE(store->core->loops, here);
+	pthread_mutex_unlock(&store->core->lock);
 	here->ending = true;
 	ar_cond_signal(&here->sweep);
 	ar_join(here->sweeper);
