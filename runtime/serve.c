@@ -124,6 +124,9 @@ static void collect(struct ar_samples *to, void *arg)
 	ar_sample(to, AR_COUNTER, "apprun_bus_failed_total",
 		  "Deliveries that failed, each attempt.", (double)b.failed);
 	ar_sample(to, AR_COUNTER, "apprun_bus_dead_total", "Deliveries given up.", (double)b.dead);
+	ar_sample(to, AR_COUNTER, "apprun_bus_loops_total",
+		  "Events refused because too many led to them, one from another.",
+		  (double)b.loops);
 	ar_sample(to, AR_COUNTER, "apprun_bus_timers_total", "Timers fired.",
 		  (double)b.timers_fired);
 	ar_sample(to, AR_GAUGE, "apprun_bus_workers", "Tenants awake.", (double)b.workers);
@@ -231,6 +234,7 @@ static int loop_start(int index)
 	}
 	if (atomic_fetch_add(&house.attached, 1) + 1 < house.nloops)
 		return 0;
+	ar_bus_hops_max(ar_config_int("event-hops-max"));
 	return ar_bus_start(house.store, house.loops, house.nloops);
 }
 

@@ -47,6 +47,7 @@ AR_YIELDS int event_list(struct ar_call *call)
 		{ .name = "key" },
 		{ .name = "time", .sql = "time_ms", .type = AR_LIST_TIME },
 		{ .name = "traceId", .sql = "trace_id" },
+		{ .name = "hops", .type = AR_LIST_INT },
 		{ .name = "data", .type = AR_LIST_JSON },
 		{ 0 },
 	};

@@ -18,10 +18,15 @@ static const struct ar_field publish_in[] = {
 };
 static const struct ar_field publish_out[] = { AR_FIELD_FREE("eventId", AR_F_ID), { 0 } };
 static const struct ar_field event_out[] = {
-	AR_FIELD_FREE("seq", AR_F_INT),     AR_FIELD_FREE("id", AR_F_ID),
-	AR_FIELD_FREE("event", AR_F_TEXT),  AR_FIELD_FREE("key", AR_F_TEXT),
-	AR_FIELD_FREE("time", AR_F_TIME),   AR_FIELD_FREE("traceId", AR_F_TEXT),
-	AR_FIELD_FREE("data", AR_F_OBJECT), { 0 },
+	AR_FIELD_FREE("seq", AR_F_INT),
+	AR_FIELD_FREE("id", AR_F_ID),
+	AR_FIELD_FREE("event", AR_F_TEXT),
+	AR_FIELD_FREE("key", AR_F_TEXT),
+	AR_FIELD_FREE("time", AR_F_TIME),
+	AR_FIELD_FREE("traceId", AR_F_TEXT),
+	AR_FIELD_FREE("hops", AR_F_INT, .help = "Events before it, one led to another"),
+	AR_FIELD_FREE("data", AR_F_OBJECT),
+	{ 0 },
 };
 
 #define NAME                                                                                       \

@@ -51,17 +51,17 @@ static char *put(char *at, struct ar_str s, struct ar_str *ret)
 	return at + s.n;
 }
 
-struct workflow_seed *workflow_seed_new(struct ar_str version, struct ar_str input,
-					struct ar_str cause, struct ar_str trace_id)
+struct workflow_seed *workflow_seed_new(const struct workflow_seed *of)
 {
-	struct workflow_seed *seed =
-		ar_heap_alloc(sizeof(*seed) + version.n + input.n + cause.n + trace_id.n);
+	struct workflow_seed *seed = ar_heap_alloc(sizeof(*seed) + of->version.n + of->input.n +
+						   of->cause.n + of->trace_id.n);
 	char *at = (char *)(seed + 1);
 
-	at = put(at, version, &seed->version);
-	at = put(at, input, &seed->input);
-	at = put(at, cause, &seed->cause);
-	put(at, trace_id, &seed->trace_id);
+	seed->hops = of->hops;
+	at = put(at, of->version, &seed->version);
+	at = put(at, of->input, &seed->input);
+	at = put(at, of->cause, &seed->cause);
+	put(at, of->trace_id, &seed->trace_id);
 	return seed;
 }
 
@@ -144,6 +144,7 @@ AR_YIELDS static int run_begin(struct driver *driver, struct workflow_run *run)
 		return workflow_run_load(run);
 	run->version = ar_str_dup(run->pool, seed->version);
 	run->trace_id = ar_str_dup(run->pool, seed->trace_id);
+	run->hops = seed->hops;
 	if (ar_json_parse(run->pool, ar_str_dup(run->pool, seed->input), &limits, &run->input) !=
 		    0 ||
 	    ar_json_parse(run->pool, ar_str_dup(run->pool, seed->cause), &limits, &run->cause) != 0)
@@ -161,7 +162,8 @@ AR_YIELDS static int drive_run(struct driver *driver, struct workflow_run *run)
 
 	if (rc == 0) {
 		run->log = (struct ar_log_context){ .trace_id = run->trace_id,
-						    .tenant = run->tenant->name };
+						    .tenant = run->tenant->name,
+						    .hops = run->hops };
 		driver->run = run;
 		rc = workflow_run_advance(run);
 		driver->run = NULL;

@@ -14,9 +14,7 @@ static void begin(void *arg)
 {
 	const struct beginning *b = arg;
 
-	workflow_drive(
-		b->database, b->id,
-		workflow_seed_new(b->seed.version, b->seed.input, b->seed.cause, b->seed.trace_id));
+	workflow_drive(b->database, b->id, workflow_seed_new(&b->seed));
 }
 
 AR_YIELDS static int current_version(struct ar_scope *scope, struct ar_str workflow,
@@ -44,16 +42,17 @@ AR_YIELDS int workflow_run_start(struct ar_scope *scope, struct ar_str database,
 	b->seed.input = ar_json_print(scope->pool, start->input);
 	b->seed.cause = ar_json_print(scope->pool, start->cause);
 	b->seed.trace_id = start->trace_id;
+	b->seed.hops = ar_bus_hops();
 	if (b->seed.input.n > WORKFLOW_INPUT_MAX)
 		return ar_fail(AR_E_TOO_LARGE, "what", "input");
 	if (current_version(scope, start->workflow, &b->seed.version) != 0 ||
 	    ar_exec(scope,
 		    "INSERT INTO workflow_runs (id, workflow, version, status, input, cause, "
-		    "trace_id, created) VALUES (?, ?, ?, 'running', ?, ?, ?, ?) "
+		    "trace_id, created, hops) VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?) "
 		    "ON CONFLICT (id) DO NOTHING",
 		    AR_ARGS(AR_J_STR(b->id), AR_J_STR(start->workflow), AR_J_STR(b->seed.version),
 			    AR_J_STR(b->seed.input), AR_J_STR(b->seed.cause),
-			    AR_J_STR(b->seed.trace_id), AR_J_INT(now)),
+			    AR_J_STR(b->seed.trace_id), AR_J_INT(now), AR_J_INT(b->seed.hops)),
 		    &changed) != 0)
 		return -1;
 	*ret = (struct workflow_started){ b->id, b->seed.version, now, changed == 0 };

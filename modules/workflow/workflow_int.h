@@ -153,6 +153,7 @@ struct workflow_run {
 	struct ar_tenant *tenant;
 	struct workflow_graph *graph;
 	struct ar_str id, version, trace_id;
+	int64_t hops; /* events that led here (bus) */
 	struct ar_json *input, *cause;
 	struct workflow_step_state *states; /* of the graph's steps */
 	struct ar_log_context log;
@@ -260,9 +261,9 @@ AR_YIELDS int workflow_run_advance(struct workflow_run *run);
 /* A run that has just begun, in one heap block (workflow_seed_new); the driver need not read it. */
 struct workflow_seed {
 	struct ar_str version, input, cause, trace_id;
+	int64_t hops; /* ar_bus_hops() where it began */
 };
-struct workflow_seed *workflow_seed_new(struct ar_str version, struct ar_str input,
-					struct ar_str cause, struct ar_str trace_id);
+struct workflow_seed *workflow_seed_new(const struct workflow_seed *of);
 void workflow_drive(struct ar_str database, struct ar_str run_id,
 		    struct workflow_seed *seed); /* any loop; takes the seed, which may be NULL */
 void workflow_cancel(struct ar_str database, struct ar_str run_id); /* any loop; after the commit */

@@ -14,6 +14,7 @@ enum ar_level { AR_ERROR, AR_WARN, AR_INFO, AR_DEBUG };
 
 struct ar_log_context {
 	struct ar_str trace_id, user_id, tenant; /* memory of whoever set the context */
+	int64_t hops; /* events that led to what runs now, one from another (bus) */
 };
 
 void ar_log_level(enum ar_level lowest);

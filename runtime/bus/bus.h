@@ -25,13 +25,22 @@ struct ar_event {
 	struct ar_str key;   /* what keeps its order: a record's id; may be empty */
 	int64_t time_ms;
 	struct ar_str trace_id;
+	int64_t hops; /* events before it, each of which started what published the next */
 	struct ar_json *data;
 };
 
+extern const struct ar_err_def AR_E_BUS_LOOP[1]; /* 422 bus/loop: topic, max, loop, trace */
+
 /* Takes part in the scope's unit of work (begins it). The payload is printed at once. At most
- * 256 KiB of JSON: AR_E_TOO_LARGE. ret_id may be NULL. */
+ * 256 KiB of JSON: AR_E_TOO_LARGE. ret_id may be NULL. AR_E_BUS_LOOP, before anything is written:
+ * what runs here was itself started by an event, that one too, and so on, more often than allowed. */
 AR_YIELDS int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
 			 const struct ar_json *data, struct ar_str *ret_id);
+
+/* How many events led to what runs here: for what is kept and goes on later. Its log context gets
+ * them back in `hops` then; deliveries and timers see to that themselves. */
+int64_t ar_bus_hops(void);
+void ar_bus_hops_max(int64_t max); /* default 16 */
 
 /* ---- reacting ---- */
 
@@ -146,7 +155,7 @@ AR_YIELDS int ar_bus_redrive(struct ar_scope *scope, int64_t dead_letter);
 AR_YIELDS int ar_bus_forget(struct ar_scope *scope, int64_t dead_letter);
 
 struct ar_bus_stats {
-	uint64_t published, delivered, failed, dead, timers_fired, workers;
+	uint64_t published, delivered, failed, dead, loops, timers_fired, workers;
 };
 void ar_bus_stats(struct ar_bus_stats *ret);
 

@@ -65,7 +65,7 @@ const struct ar_bus_target *target_at(size_t i); /* NULL after the last */
 
 /* ---- events ---- */
 
-#define EVENT_COLUMNS "e.seq, e.id, e.topic, e.key, e.time_ms, e.trace_id, e.data"
+#define EVENT_COLUMNS "e.seq, e.id, e.topic, e.key, e.time_ms, e.trace_id, e.data, e.hops"
 /* From EVENT_COLUMNS, the first of which is `column`. data is not parsed yet. */
 struct event_row {
 	struct ar_event event;
@@ -79,6 +79,13 @@ struct ar_json *event_json(struct ar_pool *pool, struct event_row *row);
 /* The other way, from a dead letter; seq is left alone. */
 int event_from_json(struct ar_pool *pool, struct ar_str text, struct event_row *ret);
 int check_text(const char *field, struct ar_str s, size_t min, size_t max);
+
+/* ---- events that start each other (loop.c) ---- */
+
+bool hops_too_many(int64_t hops);
+/* AR_E_BUS_LOOP for the event that would be one more. */
+AR_YIELDS int loop_refuse(struct ar_scope *scope, struct ar_str topic,
+			  const struct ar_log_context *context);
 
 /* ---- what came of a delivery ---- */
 
@@ -231,7 +238,7 @@ int64_t bus_retain_ms(void);
 int wake_after_commit(struct ar_scope *scope, bool look, int64_t due_ms);
 
 extern struct bus_counters {
-	_Atomic uint64_t published, delivered, failed, dead, timers_fired, workers;
+	_Atomic uint64_t published, delivered, failed, dead, loops, timers_fired, workers;
 } bus_count;
 
 /* Tests only: asked at each named point; true kills the worker there, as a crash would. */

@@ -113,7 +113,9 @@ int deliver_in_unit(struct worker *w, struct ar_scope *scope, struct sub *sub,
 					.target = sub->target_name,
 					.options = sub->options,
 					.attempt = (int)attempt };
-	struct ar_log_context context = { .trace_id = row->event.trace_id, .tenant = w->database };
+	struct ar_log_context context = { .trace_id = row->event.trace_id,
+					  .tenant = w->database,
+					  .hops = row->event.hops + 1 };
 	struct ar_log_context *before;
 	int rc;
 

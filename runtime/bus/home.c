@@ -462,6 +462,7 @@ void ar_bus_stats(struct ar_bus_stats *ret)
 	ret->delivered = atomic_load(&bus_count.delivered);
 	ret->failed = atomic_load(&bus_count.failed);
 	ret->dead = atomic_load(&bus_count.dead);
+	ret->loops = atomic_load(&bus_count.loops);
 	ret->timers_fired = atomic_load(&bus_count.timers_fired);
 	ret->workers = atomic_load(&bus_count.workers);
 }

@@ -54,7 +54,8 @@ static AR_YIELDS void deliver_one(struct job *job)
 					.options = job->sub->options,
 					.attempt = (int)job->attempt + 1 };
 	struct ar_log_context context = { .trace_id = job->row.event.trace_id,
-					  .tenant = job->worker->database };
+					  .tenant = job->worker->database,
+					  .hops = job->row.event.hops + 1 };
 	struct ar_log_context *before = ar_log_context_use(&context);
 	int64_t deadline = ar_deadline_set(ar_mono_ms() + DELIVERY_MS);
 

@@ -47,12 +47,18 @@ int check_text(const char *field, struct ar_str s, size_t min, size_t max)
 	return 0;
 }
 
-static struct ar_str trace_now(void)
+static const struct ar_log_context *context_now(void)
 {
+	static const struct ar_log_context none;
 	struct ar_log_context *context = ar_log_context_use(NULL);
 
 	ar_log_context_use(context);
-	return context != NULL ? context->trace_id : AR_STR_NONE;
+	return context != NULL ? context : &none;
+}
+
+int64_t ar_bus_hops(void)
+{
+	return context_now()->hops;
 }
 
 int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
@@ -61,17 +67,21 @@ int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
 	static const struct ar_json nothing = { .type = AR_OBJECT };
 	struct ar_buf *text = ar_buf_new(scope->pool, EVENT_BYTES_MAX + 32);
 	struct ar_str id = ar_id(scope->pool);
+	const struct ar_log_context *context = context_now();
 
 	if (check_text("topic", ar_str(topic), 1, TOPIC_MAX) != 0 ||
 	    check_text("key", key, 0, KEY_MAX) != 0)
 		return -1;
+	if (hops_too_many(context->hops))
+		return loop_refuse(scope, ar_str(topic), context);
 	if (ar_json_write(text, data != NULL ? data : &nothing) != 0 || text->n > EVENT_BYTES_MAX)
 		return ar_fail(AR_E_TOO_LARGE, "what", "event");
 	if (ar_exec(scope,
-		    "INSERT INTO bus_event (id, topic, key, time_ms, trace_id, data) "
-		    "VALUES (?, ?, ?, ?, ?, ?)",
+		    "INSERT INTO bus_event (id, topic, key, time_ms, trace_id, data, hops) "
+		    "VALUES (?, ?, ?, ?, ?, ?, ?)",
 		    AR_ARGS(AR_J_STR(id), AR_J_Z(topic), AR_J_STR(key), AR_J_INT(ar_now_ms()),
-			    AR_J_STR(trace_now()), AR_J_STR(ar_buf_view(text))),
+			    AR_J_STR(context->trace_id), AR_J_STR(ar_buf_view(text)),
+			    AR_J_INT(context->hops)),
 		    NULL) != 0)
 		return -1;
 	if (wake_after_commit(scope, true, NEVER) != 0)
@@ -93,6 +103,7 @@ void event_read(const struct ar_rows *rows, size_t column, struct event_row *ret
 			.key = ar_col_str(rows, column + 3),
 			.time_ms = ar_col_int(rows, column + 4),
 			.trace_id = ar_col_str(rows, column + 5),
+			.hops = ar_col_int(rows, column + 7),
 		},
 		.data = ar_col_str(rows, column + 6),
 	};
@@ -129,6 +140,7 @@ struct ar_json *event_json(struct ar_pool *pool, struct event_row *row)
 	ar_json_set(json, AR_STR("key"), ar_json_str(pool, row->event.key));
 	ar_json_set(json, AR_STR("time"), ar_json_str(pool, ar_str_dup(pool, ar_str_n(time, n))));
 	ar_json_set(json, AR_STR("traceId"), ar_json_str(pool, row->event.trace_id));
+	ar_json_set(json, AR_STR("hops"), ar_json_int(pool, row->event.hops));
 	data = ar_new(pool, struct ar_json);
 	*data = *row->event.data; /* linked in here, and free to be used alone there */
 	ar_json_set(json, AR_STR("data"), data);
@@ -147,6 +159,7 @@ int event_from_json(struct ar_pool *pool, struct ar_str text, struct event_row *
 	ret->event.topic = ar_json_text(json, "topic", AR_STR_NONE);
 	ret->event.key = ar_json_text(json, "key", AR_STR_NONE);
 	ret->event.trace_id = ar_json_text(json, "traceId", AR_STR_NONE);
+	ret->event.hops = ar_json_number(json, "hops", 0);
 	ar_time_parse(ar_json_text(json, "time", AR_STR_NONE), &ret->event.time_ms);
 	ret->data = data != NULL ? ar_json_print(pool, data) : AR_STR("null");
 	return 0;

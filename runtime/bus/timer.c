@@ -39,12 +39,13 @@ int ar_timer_set(struct ar_scope *scope, const struct ar_timer *timer)
 	if (timer->data.n > EVENT_BYTES_MAX)
 		return ar_fail(AR_E_TOO_LARGE, "what", "timer");
 	if (ar_exec(scope,
-		    "INSERT INTO bus_timer (id, due_ms, kind, data, attempt) VALUES (?, ?, ?, ?, "
-		    "0) "
+		    "INSERT INTO bus_timer (id, due_ms, kind, data, attempt, hops) VALUES "
+		    "(?, ?, ?, ?, 0, ?) "
 		    "ON CONFLICT (id) DO UPDATE SET due_ms = excluded.due_ms, "
-		    "kind = excluded.kind, data = excluded.data, attempt = 0",
+		    "kind = excluded.kind, data = excluded.data, attempt = 0, "
+		    "hops = excluded.hops",
 		    AR_ARGS(AR_J_STR(timer->id), AR_J_INT(timer->due_ms), AR_J_STR(timer->kind),
-			    AR_J_STR(timer->data)),
+			    AR_J_STR(timer->data), AR_J_INT(ar_bus_hops())),
 		    NULL) != 0)
 		return -1;
 	return wake_after_commit(scope, false, timer->due_ms);
@@ -108,17 +109,23 @@ int timers_fire(struct worker *w, struct ar_scope *scope)
 
 	/* A timer that is set from here on, with an earlier due time, lowers this again. */
 	w->timer_due_ms = NEVER;
-	if (ar_query(scope, &rows,
-		     "SELECT id, due_ms, kind, data, attempt FROM bus_timer WHERE due_ms <= ? "
-		     "ORDER BY due_ms, id LIMIT ?",
-		     AR_ARGS(AR_J_INT(ar_now_ms()), AR_J_INT(TIMERS_MAX))) != 0)
+	if (ar_query(
+		    scope, &rows,
+		    "SELECT id, due_ms, kind, data, attempt, hops FROM bus_timer WHERE due_ms <= ? "
+		    "ORDER BY due_ms, id LIMIT ?",
+		    AR_ARGS(AR_J_INT(ar_now_ms()), AR_J_INT(TIMERS_MAX))) != 0)
 		return -1;
 	while (ar_rows_next(&rows) && ar_mono_us() < until) {
 		const struct ar_timer timer = { .id = ar_col_str(&rows, 0),
 						.due_ms = ar_col_int(&rows, 1),
 						.kind = ar_col_str(&rows, 2),
 						.data = ar_col_str(&rows, 3) };
+		struct ar_log_context context = { .tenant = w->database,
+						  .hops = ar_col_int(&rows, 5) };
+		struct ar_log_context *before = ar_log_context_use(&context);
 		int rc = fire(w, scope, &timer);
+
+		ar_log_context_use(before);
 
 		if (rc < 0 || (rc > 0 && put_off(scope, &timer, ar_col_int(&rows, 4) + 1) != 0))
 			return -1;

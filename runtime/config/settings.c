@@ -131,6 +131,11 @@ const struct ar_setting ar_settings[] = {
 		  "are "
 		  "busy. Invocations that wait share a process." },
 
+	/* events */
+	{ "event-hops-max", INT(1, 1000), .otherwise = "16",
+	  .help = "Events that may lead one to another, each published by what the one before "
+		  "started; one more is refused as a loop." },
+
 	/* going out */
 	{ "client-allow", .type = AR_SET_CIDRS, .otherwise = "",
 	  .help = "Private networks that tenants' calls may reach all the same." },

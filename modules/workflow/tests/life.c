@@ -271,7 +271,8 @@ static void cancelled_first(void *arg)
 	    AR_ARGS(AR_J_STR(id), AR_J_STR(version)));
 	rig_of_run("workflows.cancel_run", id);
 	workflow_drive(rig_tenant->name, id,
-		       workflow_seed_new(version, AR_STR("{}"), AR_STR("{}"), AR_STR("")));
+		       workflow_seed_new(&(struct workflow_seed){
+			       .version = version, .input = AR_STR("{}"), .cause = AR_STR("{}") }));
 	ar_sleep(50);
 	assert_int_equal(probe_lines(AR_STR("a")), 0);
 	assert_status(rig_wait(id), "cancelled");
