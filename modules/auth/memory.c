@@ -1,5 +1,5 @@
 /*
- * memory.c - what is remembered under the SHA-256 of a bearer, bounded in number and in bytes.
+ * memory.c - what is remembered under a keyed digest of a bearer, bounded in number and in bytes.
  *
  * Values live in generations of one pool each. When a generation is full the next begins empty, and
  * the old one goes with the last call that holds it. Of one loop; nothing here waits.

@@ -1,11 +1,11 @@
 /*
  * who.c - turns what stands behind "Bearer " into a caller: an access token or an API key.
  *
- * Who was found once is remembered in the tenant's auth slot under the SHA-256 of the text, so that
- * the common request pays for a look-up alone. The slot is replaced when any user, role, session or
- * key of the tenant changes: nothing remembered outlives a revocation. Signatures are remembered
- * apart from that, with the keys that made them, so that after a change the store is asked again and
- * the elliptic curve is not. What is refused is not remembered.
+ * Who was found once is remembered in the tenant's auth slot under a keyed digest of the text, so
+ * that the common request pays for a look-up alone. The slot is replaced when any user, role,
+ * session or key of the tenant changes: nothing remembered outlives a revocation. Signatures are
+ * remembered apart from that, with the keys that made them, so that after a change the store is
+ * asked again and the elliptic curve is not. What is refused is not remembered.
  */
 #include "auth/auth_int.h"
 
@@ -223,8 +223,8 @@ static struct caller *caller_keep(struct auth_memory *memory, struct ar_str key,
 AR_YIELDS int auth_authenticate(struct ar_call *call, struct ar_str bearer,
 				const struct ar_who **ret)
 {
-	unsigned char digest[AR_SHA256_LEN] = { 0 };
-	struct ar_str key = ar_str_n((char *)digest, sizeof(digest));
+	unsigned char name[AR_SECRET_NAME_LEN];
+	struct ar_str key = ar_str_n((char *)name, sizeof(name));
 	struct found found = { 0 };
 	struct auth_memory *memory;
 	struct caller *caller;
@@ -233,7 +233,7 @@ AR_YIELDS int auth_authenticate(struct ar_call *call, struct ar_str bearer,
 		return ar_fail_why(AR_E_UNAUTHORIZED, "bearer too long");
 	if (memory_get(call, &memory) != 0)
 		return -1;
-	ar_sha256(bearer.p, bearer.n, digest);
+	ar_secret_name(bearer.p, bearer.n, name);
 	caller = auth_memory_get(memory, key);
 	if (caller == NULL) {
 		if (bearer_find(call, bearer, key, &found) != 0)

@@ -15,5 +15,6 @@ char *ar_vprintf(struct ar_pool *pool, const char *fmt, va_list ap) AR_PRINTF(2,
 size_t ar_utf8_step(const char *p, size_t n);
 void ar_random_kernel(void *buf, size_t n); /* past the seam */
 uint64_t ar_siphash(const uint64_t key[2], const void *p, size_t n);
+void ar_siphash128(const uint64_t key[2], const void *p, size_t n, unsigned char out[16]);
 
 #endif

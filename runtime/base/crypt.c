@@ -16,7 +16,7 @@ struct ar_sha256 {
 };
 
 static EVP_MD *sha256;
-static uint64_t hash_key[2];
+static uint64_t hash_key[2], name_key[2];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void crypt_start(void)
@@ -25,6 +25,7 @@ static void crypt_start(void)
 	if (sha256 == NULL)
 		ar_die("libcrypto has no SHA-256");
 	ar_random_kernel(hash_key, sizeof(hash_key));
+	ar_random_kernel(name_key, sizeof(name_key));
 }
 
 void ar_sha256(const void *p, size_t n, unsigned char out[AR_SHA256_LEN])
@@ -233,11 +234,16 @@ static inline void sip_word(uint64_t v[4], uint64_t word)
 	v[0] ^= word;
 }
 
-uint64_t ar_siphash(const uint64_t key[2], const void *p, size_t n)
+static inline void sip_start(uint64_t v[4], const uint64_t key[2])
 {
-	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
-			  key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u };
-	const unsigned char *in = p;
+	v[0] = key[0] ^ 0x736f6d6570736575u;
+	v[1] = key[1] ^ 0x646f72616e646f6du;
+	v[2] = key[0] ^ 0x6c7967656e657261u;
+	v[3] = key[1] ^ 0x7465646279746573u;
+}
+
+static inline void sip_text(uint64_t v[4], const unsigned char *in, size_t n)
+{
 	uint64_t word;
 	size_t i;
 
@@ -249,14 +255,48 @@ uint64_t ar_siphash(const uint64_t key[2], const void *p, size_t n)
 	for (size_t j = 0; i + j < n; j++)
 		word |= (uint64_t)in[i + j] << (8 * j);
 	sip_word(v, word);
-	v[2] ^= 0xff;
+}
+
+static inline uint64_t sip_end(uint64_t v[4])
+{
 	for (int round = 0; round < 4; round++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t ar_siphash(const uint64_t key[2], const void *p, size_t n)
+{
+	uint64_t v[4];
+
+	sip_start(v, key);
+	sip_text(v, p, n);
+	v[2] ^= 0xff;
+	return sip_end(v);
+}
+
+void ar_siphash128(const uint64_t key[2], const void *p, size_t n, unsigned char out[16])
+{
+	uint64_t v[4], low, high;
+
+	sip_start(v, key);
+	v[1] ^= 0xee;
+	sip_text(v, p, n);
+	v[2] ^= 0xee;
+	low = htole64(sip_end(v));
+	v[1] ^= 0xdd;
+	high = htole64(sip_end(v));
+	memcpy(out, &low, 8);
+	memcpy(out + 8, &high, 8);
 }
 
 uint64_t ar_hash(const void *p, size_t n)
 {
 	pthread_once(&once, crypt_start);
 	return ar_siphash(hash_key, p, n);
+}
+
+void ar_secret_name(const void *p, size_t n, unsigned char out[AR_SECRET_NAME_LEN])
+{
+	pthread_once(&once, crypt_start);
+	ar_siphash128(name_key, p, n, out);
 }

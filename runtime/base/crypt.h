@@ -29,5 +29,9 @@ int ar_base64_decode(struct ar_pool *pool, struct ar_str s, struct ar_str *ret);
 struct ar_str ar_token(struct ar_pool *pool, size_t n);
 /* A keyed 64-bit hash (SipHash-2-4) for tables that strangers fill; the key is per process. */
 uint64_t ar_hash(const void *p, size_t n);
+/* What to remember a secret by, for as long as the process lives: SipHash-2-4-128 under a key of its
+ * own. Who does not know the key can neither make a text of the same name nor learn one from it. */
+#define AR_SECRET_NAME_LEN 16
+void ar_secret_name(const void *p, size_t n, unsigned char out[AR_SECRET_NAME_LEN]);
 
 #endif

@@ -139,6 +139,34 @@ static void siphash(void **state)
 	assert_true(ar_hash("abc", 3) != ar_siphash((uint64_t[2]){ 0 }, "abc", 3));
 }
 
+static void siphash128(void **state)
+{
+	/* the first of SipHash's own vectors_sip128, and openssl mac -macopt size:16 SIPHASH */
+	static const struct {
+		size_t n;
+		const char *hash;
+	} rows[] = {
+		{ 0, "a3817f04ba25a8e66df67214c7550293" },
+		{ 1, "da87c1d86b99af44347659119b22fc45" },
+		{ 2, "8177228da4a45dc7fca38bdef60affe4" },
+		{ 15, "5493e99933b0a8117e08ec0f97cfc3d9" },
+	};
+	const uint64_t key[2] = { 0x0706050403020100u, 0x0f0e0d0c0b0a0908u };
+	const unsigned char in[15] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14 };
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+	unsigned char a[AR_SECRET_NAME_LEN], b[AR_SECRET_NAME_LEN];
+
+	for (size_t i = 0; i < AR_COUNT(rows); i++) {
+		ar_siphash128(key, in, rows[i].n, a);
+		assert_str(ar_hex(pool, a, sizeof(a)), rows[i].hash);
+	}
+	ar_secret_name("abc", 3, a);
+	ar_secret_name("abc", 3, b);
+	assert_memory_equal(a, b, sizeof(a));
+	ar_secret_name("abd", 3, b);
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +176,7 @@ int main(void)
 		cmocka_unit_test(base64_refuses),
 		cmocka_unit_test(secrets),
 		cmocka_unit_test(siphash),
+		cmocka_unit_test(siphash128),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
