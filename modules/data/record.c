@@ -151,13 +151,17 @@ struct ar_json *data_row_object(struct ar_pool *pool, const struct data_collecti
 /* The revision alone would come back when a record is deleted and made again under its id. */
 struct ar_str data_etag(struct ar_pool *pool, int64_t revision, struct ar_str updated)
 {
-	char digits[AR_TIME_MAX];
+	char *tag = ar_alloc_raw(pool, 20 + updated.n + 3);
 	size_t n = 0;
 
-	for (size_t i = 0; i < updated.n && n < sizeof(digits); i++)
+	tag[n++] = '"';
+	n += ar_int_text(revision, tag + n);
+	tag[n++] = '-';
+	for (size_t i = 0; i < updated.n; i++)
 		if (updated.p[i] >= '0' && updated.p[i] <= '9')
-			digits[n++] = updated.p[i];
-	return ar_strf(pool, "\"%lld-%.*s\"", (long long)revision, (int)n, digits);
+			tag[n++] = updated.p[i];
+	tag[n++] = '"';
+	return ar_str_n(tag, n);
 }
 
 struct ar_str data_row_etag(struct ar_pool *pool, const struct ar_rows *rows)

@@ -199,10 +199,27 @@ static int fail_path(const char *reason)
 	return ar_fail(AR_E_MALFORMED, "what", "address", "reason", reason);
 }
 
+/* As nearly all parts are: nothing in it stands for something else or must be looked at twice. */
+static bool is_plain(struct ar_str s, bool plus)
+{
+	bool special = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		special |= c == '\0' || c >= 0x80 || c == '%' || (plus && c == '+');
+	}
+	return !special;
+}
+
 int percent_decode(struct ar_pool *pool, struct ar_str s, bool plus, struct ar_str *ret)
 {
 	if (s.n == 0) {
 		*ret = AR_STR("");
+		return 0;
+	}
+	if (is_plain(s, plus)) {
+		*ret = s;
 		return 0;
 	}
 	if (memchr(s.p, '%', s.n) != NULL || (plus && memchr(s.p, '+', s.n) != NULL)) {
@@ -238,6 +255,8 @@ int percent_decode(struct ar_pool *pool, struct ar_str s, bool plus, struct ar_s
 /* "..", also behind an encoded slash. */
 static bool climbs(struct ar_str s)
 {
+	if (s.n == 0 || memchr(s.p, '.', s.n) == NULL)
+		return false;
 	while (s.p != NULL) {
 		struct ar_str part = ar_str_cut(&s, '/');
 

@@ -106,15 +106,9 @@ int ar_buf_printf(struct ar_buf *buf, const char *fmt, ...)
 
 int ar_buf_int(struct ar_buf *buf, int64_t v)
 {
-	char text[24], *p = text + sizeof(text);
-	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	char text[20];
 
-	do {
-		*--p = '0' + u % 10;
-	} while (u /= 10);
-	if (v < 0)
-		*--p = '-';
-	return ar_buf_add(buf, p, text + sizeof(text) - p);
+	return ar_buf_add(buf, text, ar_int_text(v, text));
 }
 
 struct ar_str ar_buf_view(const struct ar_buf *buf)

@@ -237,10 +237,10 @@ static void *chunk_alone(struct ar_pool *pool, size_t n)
 		c->next = pool->chunks;
 		pool->chunks = c;
 	}
-	return memset(c + 1, 0, n);
+	return c + 1;
 }
 
-void *ar_alloc(struct ar_pool *pool, size_t n)
+void *ar_alloc_raw(struct ar_pool *pool, size_t n)
 {
 	size_t room, size;
 	struct chunk *c;
@@ -266,7 +266,12 @@ void *ar_alloc(struct ar_pool *pool, size_t n)
 	}
 	p = pool->at;
 	pool->at += n;
-	return memset(p, 0, n);
+	return p;
+}
+
+void *ar_alloc(struct ar_pool *pool, size_t n)
+{
+	return memset(ar_alloc_raw(pool, n), 0, n);
 }
 
 void *ar_alloc_n(struct ar_pool *pool, size_t count, size_t size)
@@ -280,7 +285,7 @@ void *ar_alloc_n(struct ar_pool *pool, size_t count, size_t size)
 
 void *ar_memdup(struct ar_pool *pool, const void *p, size_t n)
 {
-	void *copy = ar_alloc(pool, n);
+	void *copy = ar_alloc_raw(pool, n);
 
 	return n != 0 ? memcpy(copy, p, n) : copy;
 }
@@ -295,9 +300,9 @@ static AR_PRINTF(2, 0) struct ar_str pool_vprintf(struct ar_pool *pool, const ch
 	n = vsnprintf(small, sizeof(small), fmt, ap);
 	if (n < 0)
 		ar_die("a format that cannot be printed");
-	z = ar_alloc(pool, (size_t)n + 1);
+	z = ar_alloc_raw(pool, (size_t)n + 1);
 	if ((size_t)n < sizeof(small))
-		memcpy(z, small, n);
+		memcpy(z, small, (size_t)n + 1);
 	else
 		vsnprintf(z, (size_t)n + 1, fmt, again);
 	va_end(again);

@@ -18,7 +18,8 @@ void ar_pool_cleanup(struct ar_pool **pool);     /* for AR_CLEANUP */
 void ar_pool_reset(struct ar_pool *pool);        /* runs deferred calls, keeps the first chunk */
 size_t ar_pool_size(const struct ar_pool *pool); /* bytes handed out */
 
-void *ar_alloc(struct ar_pool *pool, size_t n);
+void *ar_alloc(struct ar_pool *pool, size_t n);     /* zeroed */
+void *ar_alloc_raw(struct ar_pool *pool, size_t n); /* not: for what is filled at once */
 void *ar_memdup(struct ar_pool *pool, const void *p, size_t n);
 #define ar_new(pool, type) ((type *)ar_alloc((pool), sizeof(type)))
 /* count is checked against overflow; a user-controlled count is bounded by the caller first */

@@ -178,6 +178,41 @@ bool ar_str_float(struct ar_str s, double *ret)
 	return true;
 }
 
+static const char pairs[201] =
+	"00010203040506070809101112131415161718192021222324252627282930313233"
+	"34353637383940414243444546474849505152535455565758596061626364656667"
+	"6869707172737475767778798081828384858687888990919293949596979899";
+
+size_t ar_uint_text(uint64_t v, char *out)
+{
+	char tmp[20];
+	char *p = tmp + sizeof(tmp);
+	size_t n;
+
+	while (v >= 100) {
+		p -= 2;
+		memcpy(p, pairs + v % 100 * 2, 2);
+		v /= 100;
+	}
+	if (v >= 10) {
+		p -= 2;
+		memcpy(p, pairs + v * 2, 2);
+	} else {
+		*--p = (char)('0' + v);
+	}
+	n = (size_t)(tmp + sizeof(tmp) - p);
+	memcpy(out, p, n);
+	return n;
+}
+
+size_t ar_int_text(int64_t v, char *out)
+{
+	if (v >= 0)
+		return ar_uint_text((uint64_t)v, out);
+	out[0] = '-';
+	return 1 + ar_uint_text(0 - (uint64_t)v, out + 1);
+}
+
 struct ar_str ar_str_dup(struct ar_pool *pool, struct ar_str s)
 {
 	return (struct ar_str){ ar_strz(pool, s), s.n };
@@ -185,10 +220,11 @@ struct ar_str ar_str_dup(struct ar_pool *pool, struct ar_str s)
 
 char *ar_strz(struct ar_pool *pool, struct ar_str s)
 {
-	char *z = ar_alloc(pool, s.n + 1);
+	char *z = ar_alloc_raw(pool, s.n + 1);
 
 	if (s.n != 0)
 		memcpy(z, s.p, s.n);
+	z[s.n] = '\0';
 	return z;
 }
 

@@ -57,6 +57,8 @@ struct ar_str ar_str_cut(struct ar_str *rest, char sep);
 
 /* Whole string as a decimal number; false (and *ret untouched) on anything else or overflow. */
 bool ar_str_int(struct ar_str s, int64_t *ret);
+size_t ar_int_text(int64_t v, char *out); /* its digits, 20 bytes at most, no NUL: how many */
+size_t ar_uint_text(uint64_t v, char *out);
 bool ar_str_float(struct ar_str s, double *ret); /* JSON's form only; locale-free; not inf or nan */
 
 struct ar_str ar_str_dup(struct ar_pool *pool, struct ar_str s);   /* copy, NUL added after n */

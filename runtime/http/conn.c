@@ -208,7 +208,7 @@ void conn_readable(h2o_socket_t *sock, AR_UNUSED const char *err)
 {
 	struct conn *c = sock->on_close.data;
 	struct sloop *l = c->l;
-	ssize_t n = read(h2o_socket_get_fd(sock), l->scratch, SCRATCH_LEN);
+	ssize_t n = recv(h2o_socket_get_fd(sock), l->scratch, SCRATCH_LEN, 0);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -217,6 +217,7 @@ void conn_readable(h2o_socket_t *sock, AR_UNUSED const char *err)
 		conn_eof(c, n == 0 ? h2o_socket_error_closed : h2o_socket_error_io);
 	} else {
 		count(&l->n.bytes_in, (uint64_t)n);
+		l->now_us = ar_mono_us();
 		if (c->state != CONN_LINGER)
 			conn_input(c, l->scratch, (size_t)n);
 	}
@@ -239,13 +240,19 @@ static uint64_t bytes_acked(const struct conn *c, bool *ret_waiting)
 
 static void on_writable(h2o_socket_t *sock, const char *err);
 
+/* One piece, as most replies are, goes the shorter way through the kernel. */
+static ssize_t out_write(int fd, const struct iovec *out, int n)
+{
+	return n == 1 ? send(fd, out->iov_base, out->iov_len, MSG_NOSIGNAL) : writev(fd, out, n);
+}
+
 /* 1: nothing is left in c->out; 0: some is, and the socket is watched; -1: closed. */
 static int out_flush(struct conn *c)
 {
 	ssize_t n;
 
 	while (c->nout > 0) {
-		n = writev(h2o_socket_get_fd(c->sock), c->out, c->nout);
+		n = out_write(h2o_socket_get_fd(c->sock), c->out, c->nout);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {

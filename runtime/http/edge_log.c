@@ -67,12 +67,13 @@ static bool line_begin(struct ar_jw *w, const struct ar_log_context *context, co
 {
 	static __thread int64_t time_ms;
 	static __thread char time[AR_TIME_MAX];
-	int64_t now = ar_now_ms();
+	int64_t now;
 
 	if (lines == NULL || !edge_options.access_log || !ar_log_wants(AR_INFO))
 		return false;
 	if (lines->n > LINES_FULL)
 		flush(NULL);
+	now = ar_now_ms();
 	if (now != time_ms) {
 		ar_time_format(now, time);
 		time_ms = now;

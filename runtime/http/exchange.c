@@ -6,14 +6,14 @@
  */
 #include "http/server_int.h"
 
-struct ar_http_int *exchange_new(struct conn *c)
+struct ar_http_int *exchange_new(struct conn *c, int64_t now_us)
 {
 	struct ar_pool *pool = ar_pool_new();
 	struct ar_http_int *ex = ar_new(pool, struct ar_http_int);
 
 	ex->http.pool = pool;
 	ex->http.in = ex;
-	ex->http.started_us = ar_mono_us();
+	ex->http.started_us = now_us;
 	ex->http.peer = ar_str_dup(pool, ar_str(c->peer));
 	ex->l = c->l;
 	ex->conn = c;
@@ -136,12 +136,12 @@ static void exchange_main(void *arg)
 	exchange_settle(ex);
 }
 
-void exchange_start(struct ar_http_int *ex)
+void exchange_start(struct ar_http_int *ex, int64_t now_us)
 {
 	struct sloop *l = ex->l;
 
 	ex->started = true;
 	count(&l->n.requests, 1);
 	count(&l->n.requests_open, 1);
-	ar_go("request", exchange_main, ex, ar_mono_ms() + l->server->options.deadline_ms);
+	ar_go("request", exchange_main, ex, now_us / 1000 + l->server->options.deadline_ms);
 }

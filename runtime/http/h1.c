@@ -11,7 +11,7 @@
 
 static void set_expiry(struct conn *c, int64_t ms)
 {
-	c->expires_ms = ar_mono_ms() + ms;
+	c->expires_ms = c->l->now_us / 1000 + ms;
 }
 
 static const struct ar_server_options *options(const struct conn *c)
@@ -33,8 +33,8 @@ void h1_refuse(struct conn *c, int status, const char *slug)
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	struct ar_http_refusal refusal;
 	struct reply r = { .status = status };
-	struct iovec iov[2];
-	struct ar_str head;
+	struct iovec out[2];
+	int n;
 
 	count(&c->l->n.refused, 1);
 	c->keepalive = false;
@@ -43,12 +43,10 @@ void h1_refuse(struct conn *c, int status, const char *slug)
 	r.nheaders = refusal.nheaders;
 	r.body = refusal.body;
 	r.length = (int64_t)r.body.n;
-	head = h1_format(c, pool, &r);
+	n = h1_format(c, pool, &r, out);
 	if (c->first != NULL)
 		exchange_discard(c->first);
-	iov[0] = (struct iovec){ (char *)head.p, head.n };
-	iov[1] = (struct iovec){ (char *)r.body.p, r.body.n };
-	switch (conn_write(c, iov, 2)) {
+	switch (conn_write(c, out, n)) {
 	case 1:
 		conn_linger(c);
 		break;
@@ -103,7 +101,7 @@ static void run(struct conn *c)
 	c->state = CONN_RUNNING;
 	c->expires_ms = 0;
 	c->served = true;
-	exchange_start(ex);
+	exchange_start(ex, c->l->now_us);
 }
 
 static void body_begin(struct conn *c, const struct h1_head *head)
@@ -116,7 +114,7 @@ static void body_begin(struct conn *c, const struct h1_head *head)
 		return;
 	}
 	c->state = CONN_BODY;
-	c->since_ms = ar_mono_ms();
+	c->since_ms = c->l->now_us / 1000;
 	c->body_left = head->length;
 	c->chunked_body = head->chunked;
 	c->chunked = (struct h1_chunked){ 0 };
@@ -152,7 +150,7 @@ static size_t take_head(struct conn *c, const char *p, size_t n)
 		h2_upgrade(c, ar_str_n(p, (size_t)len), ar_str_n(p + len, n - (size_t)len));
 		return 0;
 	}
-	ex = exchange_new(c);
+	ex = exchange_new(c, c->l->now_us);
 	copy_head(ex, p, (size_t)len, &head);
 	c->keepalive = head.keepalive && !c->l->stopping;
 	if (head.length == 0)
@@ -259,6 +257,7 @@ static void resume(void *arg)
 	struct conn *c = arg;
 
 	if (c->sock != NULL && c->state == CONN_HEAD && c->in.n > 0 && !c->taking) {
+		c->l->now_us = ar_mono_us();
 		set_expiry(c, options(c)->header_ms);
 		h1_input(c, c->in.p, c->in.n);
 	}
@@ -274,9 +273,10 @@ void h1_next(struct conn *c)
 	}
 	c->state = CONN_HEAD;
 	c->scanned = 0;
-	set_expiry(c, options(c)->idle_ms);
 	if (c->taking)
 		return; /* take_all() goes on */
+	c->l->now_us = ar_mono_us();
+	set_expiry(c, options(c)->idle_ms);
 	conn_read(c, true);
 	if (c->in.n > 0) {
 		conn_ref(c);

@@ -19,10 +19,11 @@ static const unsigned char kinds[256] = {
 
 static bool all_of(struct ar_str s, int kind)
 {
+	int all = kind;
+
 	for (size_t i = 0; i < s.n; i++)
-		if ((kinds[(unsigned char)s.p[i]] & kind) == 0)
-			return false;
-	return true;
+		all &= kinds[(unsigned char)s.p[i]];
+	return all == kind;
 }
 
 bool http_token(struct ar_str s)

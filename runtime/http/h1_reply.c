@@ -67,26 +67,18 @@ static char *put_z(char *at, const char *z)
 
 static char *put_int(char *at, int64_t v)
 {
-	char digits[20];
-	size_t n = 0;
-
-	do
-		digits[n++] = (char)('0' + v % 10);
-	while ((v /= 10) > 0);
-	while (n > 0)
-		*at++ = digits[--n];
-	return at;
+	return at + ar_int_text(v, at);
 }
 
-/* The head of a reply, in the pool. */
-struct ar_str h1_format(struct conn *c, struct ar_pool *pool, const struct reply *r)
+int h1_format(struct conn *c, struct ar_pool *pool, const struct reply *r, struct iovec out[2])
 {
-	size_t room = 256;
+	bool joined = r->body.n <= JOIN_MAX;
+	size_t room = 256 + (joined ? r->body.n : 0);
 	char *start, *at;
 
 	for (size_t i = 0; i < r->nheaders; i++)
 		room += r->headers[i].name.n + r->headers[i].value.n + 4;
-	start = at = ar_alloc(pool, room);
+	start = at = ar_alloc_raw(pool, room);
 	at = put_z(at, "HTTP/1.1 ");
 	at = put_int(at, r->status);
 	at = put_z(at, " ");
@@ -110,22 +102,24 @@ struct ar_str h1_format(struct conn *c, struct ar_pool *pool, const struct reply
 	else if (c->first != NULL && c->first->http.version == 10)
 		at = put_z(at, "Connection: keep-alive\r\n");
 	at = put(at, "\r\n", 2);
-	return ar_str_n(start, (size_t)(at - start));
+	if (joined && r->body.n > 0)
+		at = put(at, r->body.p, r->body.n);
+	out[0] = (struct iovec){ start, (size_t)(at - start) };
+	out[1] = (struct iovec){ (char *)r->body.p, r->body.n };
+	return joined ? 1 : 2;
 }
 
 /* Sends head and body; for a stream (ex->streaming) only what there is, the rest follows. */
 void h1_reply(struct ar_http_int *ex, const struct reply *r)
 {
 	struct conn *c = ex->conn;
-	struct ar_str head;
-	struct iovec iov[2];
+	struct iovec out[2];
+	int n;
 
 	if (c->l->stopping || c->eof)
 		c->keepalive = false;
-	head = h1_format(c, ex->http.pool, r);
-	iov[0] = (struct iovec){ (char *)head.p, head.n };
-	iov[1] = (struct iovec){ (char *)r->body.p, r->body.n };
-	if (conn_write(c, iov, 2) == 1 && !ex->streaming)
+	n = h1_format(c, ex->http.pool, r, out);
+	if (conn_write(c, out, n) == 1 && !ex->streaming)
 		ex->sent = true; /* settled when the fiber ends */
 }
 

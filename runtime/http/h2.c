@@ -255,6 +255,7 @@ static int on_req(AR_UNUSED h2o_handler_t *self, h2o_req_t *req)
 	struct conn *c = conn_of(req);
 	size_t nheaders = req->headers.size;
 	struct h1_refusal why = { 0, NULL };
+	int64_t now_us = ar_mono_us();
 	struct ar_http_int *ex;
 	struct held *held;
 
@@ -270,7 +271,7 @@ static int on_req(AR_UNUSED h2o_handler_t *self, h2o_req_t *req)
 	}
 	if (!check_head(c, req, nheaders))
 		return 0;
-	ex = exchange_new(c);
+	ex = exchange_new(c, now_us);
 	ex->req = req;
 	ex->generator.proceed = on_proceed;
 	if (!exchange_charge(ex, req->entity.len)) {
@@ -281,7 +282,7 @@ static int on_req(AR_UNUSED h2o_handler_t *self, h2o_req_t *req)
 	copy_request(ex, req, nheaders);
 	held = h2o_mem_alloc_shared(&req->pool, sizeof(*held), on_dispose);
 	held->ex = ex;
-	exchange_start(ex);
+	exchange_start(ex, now_us);
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 #define SCRATCH_LEN      (64 * 1024) /* the most that is read from a socket at once */
 #define PIPELINE_MAX     (64 * 1024) /* of input kept while a request runs */
 #define LINGER_MS        2000
+#define JOIN_MAX         4096         /* a body up to so long is copied behind its head */
 #define REPLY_FREE       (256 * 1024) /* smaller replies are not counted */
 #define BODY_TIME_FACTOR 3            /* a body may take so many times header_ms, and then */
 #define BODY_RATE_MIN    (16 * 1024)  /* ... a second more for each so many bytes that came */
@@ -52,6 +53,7 @@ struct sloop {
 	char date[32]; /* of the second date_s */
 	int64_t date_s;
 	int64_t tick_ms, accept_again_ms;
+	int64_t now_us; /* when the input came that is being taken: read once for all that asks */
 	bool stopping, read_stopped; /* h2o has stopped reading somewhere */
 	struct counters n;
 };
@@ -165,8 +167,8 @@ void conn_sweep(struct sloop *l);
 void conn_drain(struct conn *c); /* the loop is stopping: close when what runs is done */
 
 /* exchange.c */
-struct ar_http_int *exchange_new(struct conn *c);
-void exchange_start(struct ar_http_int *ex);
+struct ar_http_int *exchange_new(struct conn *c, int64_t now_us);
+void exchange_start(struct ar_http_int *ex, int64_t now_us);
 void exchange_discard(struct ar_http_int *ex); /* one that was never started */
 void exchange_gone(struct ar_http_int *ex);
 void exchange_settle(struct ar_http_int *ex); /* frees it when it is done */
@@ -181,7 +183,8 @@ void h1_refuse(struct conn *c, int status, const char *slug);
 void h1_reply(struct ar_http_int *ex, const struct reply *r);
 AR_YIELDS int h1_send(struct ar_http_int *ex, const char *p, size_t n);
 void h1_expired(struct conn *c);
-struct ar_str h1_format(struct conn *c, struct ar_pool *pool, const struct reply *r);
+/* A reply as it goes out: the head, in the pool, with a small body in one piece. How many pieces. */
+int h1_format(struct conn *c, struct ar_pool *pool, const struct reply *r, struct iovec out[2]);
 
 /* h2.c, h2_guard.c, h2_body.c, h2_upgrade.c */
 void h2_setup(struct ar_server *server);

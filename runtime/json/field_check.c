@@ -66,7 +66,7 @@ static struct ar_json *refuse_int(struct checker *c, const struct path *path, co
 {
 	char text[24];
 
-	text[int_text(limit, text)] = 0;
+	text[ar_int_text(limit, text)] = 0;
 	return refuse(c, path, code, key, text);
 }
 
@@ -232,7 +232,7 @@ static struct ar_json *check_array(struct checker *c, const struct ar_field *f,
 		return array;
 	ar_json_each (member, value) {
 		char text[24];
-		struct path at = { path, { text, int_text(i++, text) } };
+		struct path at = { path, { text, ar_int_text(i++, text) } };
 		struct ar_json *item = check_value(c, f->items, &at, member);
 
 		if (item != NULL)

@@ -125,41 +125,6 @@ void float_shortest(double v, uint64_t *ret_digits, int *ret_exponent)
 
 /* ---- text ---- */
 
-static const char pairs[201] =
-	"00010203040506070809101112131415161718192021222324252627282930313233"
-	"34353637383940414243444546474849505152535455565758596061626364656667"
-	"6869707172737475767778798081828384858687888990919293949596979899";
-
-size_t uint_text(uint64_t v, char *out)
-{
-	char tmp[20];
-	char *p = tmp + sizeof(tmp);
-	size_t n;
-
-	while (v >= 100) {
-		p -= 2;
-		memcpy(p, pairs + v % 100 * 2, 2);
-		v /= 100;
-	}
-	if (v >= 10) {
-		p -= 2;
-		memcpy(p, pairs + v * 2, 2);
-	} else {
-		*--p = (char)('0' + v);
-	}
-	n = (size_t)(tmp + sizeof(tmp) - p);
-	memcpy(out, p, n);
-	return n;
-}
-
-size_t int_text(int64_t v, char *out)
-{
-	if (v >= 0)
-		return uint_text((uint64_t)v, out);
-	out[0] = '-';
-	return 1 + uint_text(0 - (uint64_t)v, out + 1);
-}
-
 /* digits with the point after `point` < n of them: 1234, 2 is 12.34; 12, -1 is 0.012 */
 static size_t place_point(char *out, const char *digits, int n, int point)
 {
@@ -194,7 +159,7 @@ size_t float_text(double v, char out[FLOAT_TEXT])
 		return (size_t)n;
 	}
 	if (fabs(v) < 0x1p53 && v == (double)(int64_t)v)
-		return int_text((int64_t)v, out);
+		return ar_int_text((int64_t)v, out);
 	if (v < 0)
 		*p++ = '-';
 	float_shortest(fabs(v), &mantissa, &exponent);
@@ -202,7 +167,7 @@ size_t float_text(double v, char out[FLOAT_TEXT])
 		mantissa /= 10;
 		exponent++;
 	}
-	n = (int)uint_text(mantissa, digits);
+	n = (int)ar_uint_text(mantissa, digits);
 	point = n + exponent;
 	/* From 2^53 on with an exponent: plain digits would be read back as another number, or as an
 	 * integer that is out of range. */
@@ -215,6 +180,6 @@ size_t float_text(double v, char out[FLOAT_TEXT])
 		p += n - 1;
 	}
 	*p++ = 'e';
-	p += int_text(point - 1, p);
+	p += ar_int_text(point - 1, p);
 	return (size_t)(p - out);
 }

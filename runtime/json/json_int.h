@@ -24,8 +24,6 @@ struct ar_json *index_get(const struct index *index, struct ar_str key); /* or N
 size_t float_text(double v, char out[FLOAT_TEXT]);
 /* Shortest digits: v = digits * 10^exponent. v finite, above zero. */
 void float_shortest(double v, uint64_t *ret_digits, int *ret_exponent);
-size_t int_text(int64_t v, char *out); /* 20 bytes at most */
-size_t uint_text(uint64_t v, char *out);
 
 /* field_text.c */
 bool pattern_match(const char *pattern, struct ar_str text);

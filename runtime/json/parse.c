@@ -287,7 +287,7 @@ static int fail(struct reader *r, yajl_handle yajl)
 			       ar_strz(r->pool, ar_str_sub(r->detail, 0, 120)));
 	if (r->reason != NULL)
 		return ar_fail(AR_E_MALFORMED, "reason", r->reason);
-	at[uint_text(yajl_get_bytes_consumed(yajl), at)] = 0;
+	at[ar_uint_text(yajl_get_bytes_consumed(yajl), at)] = 0;
 	return ar_fail(AR_E_MALFORMED, "reason", "syntax", "offset", at);
 }
 

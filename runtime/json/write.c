@@ -87,7 +87,7 @@ void ar_jw_int(struct ar_jw *w, int64_t v)
 		return;
 	if (w->comma)
 		*p++ = ',';
-	p += int_text(v, p);
+	p += ar_int_text(v, p);
 	w->buf->n = (size_t)(p - w->buf->p);
 	w->comma = true;
 }

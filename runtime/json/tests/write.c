@@ -255,13 +255,13 @@ static void writes_integers(void **state)
 
 	for (uint64_t v = 1; v != 0; v *= 2) {
 		for (int64_t d = -1; d <= 1; d++) {
-			text[int_text((int64_t)(v + (uint64_t)d), text)] = 0;
+			text[ar_int_text((int64_t)(v + (uint64_t)d), text)] = 0;
 			snprintf(wanted, sizeof(wanted), "%lld", (long long)(v + (uint64_t)d));
 			assert_string_equal(text, wanted);
 		}
 	}
 	for (int64_t v = 1, i = 0; i < 18; v *= 10, i++) {
-		text[int_text(v, text)] = 0;
+		text[ar_int_text(v, text)] = 0;
 		snprintf(wanted, sizeof(wanted), "%lld", (long long)v);
 		assert_string_equal(text, wanted);
 	}
