@@ -261,6 +261,14 @@ static int eval_logic(struct eval *eval, const struct node *node, struct ar_json
 	return 0;
 }
 
+/* Read once, and only when something asks. */
+static int64_t now_ms(struct eval *eval)
+{
+	if (eval->now_ms == 0)
+		eval->now_ms = eval->env->now_ms != 0 ? eval->env->now_ms : ar_now_ms();
+	return eval->now_ms;
+}
+
 int eval_node(struct eval *eval, const struct node *node, struct ar_json *ret)
 {
 	bool yes;
@@ -271,7 +279,7 @@ int eval_node(struct eval *eval, const struct node *node, struct ar_json *ret)
 		*ret = node->value;
 		return 0;
 	case N_NOW:
-		value_time(eval->pool, eval->now_ms, ret);
+		value_time(eval->pool, now_ms(eval), ret);
 		return 0;
 	case N_PATH:
 		return eval_path(eval, node, ret);
@@ -317,7 +325,6 @@ static void eval_init(struct eval *eval, const struct ar_expr_env *env, struct a
 	static const struct ar_expr_env none;
 
 	*eval = (struct eval){ .env = env != NULL ? env : &none, .pool = pool };
-	eval->now_ms = eval->env->now_ms != 0 ? eval->env->now_ms : ar_now_ms();
 }
 
 int ar_expr_eval(const struct ar_expr *expr, const struct ar_expr_env *env, struct ar_pool *pool,

@@ -173,7 +173,7 @@ bool value_index(struct ar_str part, int64_t *ret); /* all digits: an index */
 struct eval {
 	const struct ar_expr_env *env;
 	struct ar_pool *pool;
-	int64_t now_ms;
+	int64_t now_ms; /* 0: not asked for yet */
 };
 int eval_node(struct eval *eval, const struct node *node, struct ar_json *ret);
 int eval_test(struct eval *eval, const struct node *node, bool *ret);

@@ -363,7 +363,6 @@ int ar_expr_sql(const struct ar_expr *expr, enum ar_expr_dialect dialect,
 	struct gen gen = { .dialect = dialect, .sql = ret };
 
 	gen.eval = (struct eval){ .env = env != NULL ? env : &none, .pool = ret->pool };
-	gen.eval.now_ms = gen.eval.env->now_ms != 0 ? gen.eval.env->now_ms : ar_now_ms();
 	if (gen_test(&gen, expr->top, true, ret_truth) != 0)
 		return -1;
 	if (ret->text->over)

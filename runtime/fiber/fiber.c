@@ -151,16 +151,21 @@ int ar_fiber_result(enum ar_why why)
 	return ar_fail(AR_E_DEADLINE);
 }
 
-int ar_fiber_check(struct ar_fiber *fiber)
+static int check_at(const struct ar_fiber *fiber, int64_t now_ms)
 {
-	assert(fiber != NULL); /* waiting outside of a fiber */
 	if (fiber->shield > 0)
 		return 0;
 	if (fiber->cancelled)
 		return ar_fiber_result(AR_WHY_CANCELLED);
-	if (fiber->deadline != AR_NO_DEADLINE && fiber->deadline <= ar_mono_ms())
+	if (fiber->deadline != AR_NO_DEADLINE && fiber->deadline <= now_ms)
 		return ar_fiber_result(AR_WHY_DEADLINE);
 	return 0;
+}
+
+int ar_fiber_check(struct ar_fiber *fiber)
+{
+	assert(fiber != NULL); /* waiting outside of a fiber */
+	return check_at(fiber, fiber->deadline != AR_NO_DEADLINE ? ar_mono_ms() : 0);
 }
 
 enum ar_why ar_fiber_wait(bool (*give_up)(struct ar_fiber *fiber, void *arg), void *arg,
@@ -265,6 +270,12 @@ bool ar_cancelled(void)
 int ar_check(void)
 {
 	return ar_fiber_check(ar_self());
+}
+
+int ar_check_at(int64_t now_ms)
+{
+	assert(ar_self() != NULL);
+	return check_at(ar_self(), now_ms);
 }
 
 int64_t ar_deadline(void)

@@ -53,7 +53,8 @@ struct ar_fiber *ar_go(const char *name, void (*fn)(void *arg), void *arg, int64
 struct ar_fiber *ar_self(void);         /* NULL outside of fibers */
 void ar_cancel(struct ar_fiber *fiber); /* sticky; stronger than the deadline */
 bool ar_cancelled(void);                /* this fiber's deadline has passed or it was cancelled */
-int ar_check(void); /* 0, or the -1 that a wait would give now; 0 under ar_shield() */
+int ar_check(void);              /* 0, or the -1 that a wait would give now; 0 under ar_shield() */
+int ar_check_at(int64_t now_ms); /* the same for who has just read ar_mono_ms() */
 int64_t ar_deadline(void);
 int64_t ar_deadline_set(int64_t deadline_ms); /* returns the one before; to narrow it for a while */
 /* Until ar_shield(false), waits ignore cancel and deadline: for clean-up that must wait (commit

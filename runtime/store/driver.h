@@ -110,6 +110,8 @@ void ar_rows_begin(struct ar_rows_builder *builder, struct ar_rows *rows, struct
  * AR_E_TOO_LARGE when the result grows over AR_ROWS_BYTES_MAX. */
 #define AR_ROWS_BYTES_MAX ((size_t)64 << 20)
 struct ar_row *ar_rows_append(struct ar_rows_builder *builder, size_t text_bytes, char **ret_text);
+/* One more row, like `cells`, whose strings are copied. -1 as above. */
+int ar_rows_copy(struct ar_rows_builder *builder, const struct ar_cell *cells);
 
 /* ---- the driver ---- */
 

@@ -28,12 +28,37 @@ struct ar_row *ar_rows_append(struct ar_rows_builder *builder, size_t text_bytes
 		return NULL;
 	}
 	builder->bytes += head + text_bytes;
-	row = ar_alloc(rows->pool, head + text_bytes);
+	row = ar_alloc_raw(rows->pool, head + text_bytes);
+	memset(row, 0, head);
 	builder->last->next = row;
 	builder->last = row;
 	rows->count++;
 	*ret_text = (char *)row + head;
 	return row;
+}
+
+int ar_rows_copy(struct ar_rows_builder *builder, const struct ar_cell *cells)
+{
+	size_t columns = builder->rows->columns, bytes = 0;
+	struct ar_row *row;
+	char *text;
+
+	for (size_t i = 0; i < columns; i++)
+		if (cells[i].type == AR_STRING)
+			bytes += cells[i].n;
+	row = ar_rows_append(builder, bytes, &text);
+	if (row == NULL)
+		return -1;
+	for (size_t i = 0; i < columns; i++) {
+		row->cells[i] = cells[i];
+		if (cells[i].type != AR_STRING)
+			continue;
+		row->cells[i].p = text;
+		if (cells[i].n > 0)
+			memcpy(text, cells[i].p, cells[i].n);
+		text += cells[i].n;
+	}
+	return 0;
 }
 
 bool ar_rows_next(struct ar_rows *rows)

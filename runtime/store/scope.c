@@ -29,7 +29,7 @@ static int may_run(const struct ar_scope *scope, int64_t now_us)
 {
 	const struct ar_uow *uow = scope->uow;
 
-	if (ar_check() != 0)
+	if (ar_check_at(now_us / 1000) != 0)
 		return -1;
 	if (uow == NULL)
 		return 0;

@@ -391,71 +391,26 @@ static void finish(struct cached *c, size_t nvalues)
 
 /* ---- rows out ---- */
 
-#define AT_ONCE 32 /* columns whose values are remembered between the two looks at a row */
-
-/* A column's value: found once, then looked at without the statement. The connection belongs to one
- * thread at a time, so the value needs no mutex of its own. */
-static sqlite3_value *column(sqlite3_stmt *h, int i, sqlite3_value *const *known)
+/* The connection belongs to one thread at a time, so the value needs no mutex of its own. Its text is
+ * SQLite's until the next step. */
+static struct ar_cell cell_of(sqlite3_value *v)
 {
-	return i < AT_ONCE ? known[i] : sqlite3_column_value(h, i);
-}
+	int type = sqlite3_value_type(v);
 
-static size_t row_text(sqlite3_stmt *h, int columns, sqlite3_value **known)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < columns; i++) {
-		sqlite3_value *v = sqlite3_column_value(h, i);
-		int type = sqlite3_value_type(v);
-
-		if (i < AT_ONCE)
-			known[i] = v;
-		if (type == SQLITE_TEXT || type == SQLITE_BLOB)
-			n += (size_t)sqlite3_value_bytes(v);
-	}
-	return n;
-}
-
-static char *cell_fill(struct ar_cell *cell, sqlite3_value *v, char *text)
-{
-	const void *p;
-
-	switch (sqlite3_value_type(v)) {
+	switch (type) {
 	case SQLITE_INTEGER:
-		cell->type = AR_INT;
-		cell->i = sqlite3_value_int64(v);
-		return text;
+		return (struct ar_cell){ .type = AR_INT, .i = sqlite3_value_int64(v) };
 	case SQLITE_FLOAT:
-		cell->type = AR_FLOAT;
-		cell->f = sqlite3_value_double(v);
-		return text;
+		return (struct ar_cell){ .type = AR_FLOAT, .f = sqlite3_value_double(v) };
 	case SQLITE_BLOB:
-		cell->bytes = 1; /* fall through */
 	case SQLITE_TEXT:
-		cell->type = AR_STRING;
-		p = sqlite3_value_blob(v);
-		cell->n = (uint32_t)sqlite3_value_bytes(v);
-		cell->p = text;
-		if (cell->n > 0)
-			memcpy(text, p, cell->n);
-		return text + cell->n;
+		return (struct ar_cell){ .type = AR_STRING,
+					 .bytes = type == SQLITE_BLOB,
+					 .p = sqlite3_value_blob(v),
+					 .n = (uint32_t)sqlite3_value_bytes(v) };
 	default:
-		cell->type = AR_NULL;
-		return text;
+		return (struct ar_cell){ .type = AR_NULL };
 	}
-}
-
-static int row_add(struct ar_rows_builder *builder, sqlite3_stmt *h, int columns)
-{
-	sqlite3_value *known[AT_ONCE];
-	char *text;
-	struct ar_row *row = ar_rows_append(builder, row_text(h, columns, known), &text);
-
-	if (row == NULL)
-		return -1;
-	for (int i = 0; i < columns; i++)
-		text = cell_fill(&row->cells[i], column(h, i, known), text);
-	return 0;
 }
 
 static int collect(struct conn *conn, struct cached *c, const struct ar_stmt *stmt,
@@ -464,10 +419,13 @@ static int collect(struct conn *conn, struct cached *c, const struct ar_stmt *st
 	struct ar_rows_builder builder;
 	int rc = sqlite3_step(c->h); /* may prepare again: columns are known after it */
 	int columns = sqlite3_column_count(c->h);
+	struct ar_cell *cells = ar_new_n(stmt->pool, struct ar_cell, (size_t)columns);
 
 	ar_rows_begin(&builder, ret, stmt->pool, (size_t)columns);
 	while (rc == SQLITE_ROW) {
-		if (row_add(&builder, c->h, columns) != 0)
+		for (int i = 0; i < columns; i++)
+			cells[i] = cell_of(sqlite3_column_value(c->h, i));
+		if (ar_rows_copy(&builder, cells) != 0)
 			return -1;
 		rc = sqlite3_step(c->h);
 	}
