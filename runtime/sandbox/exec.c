@@ -134,7 +134,6 @@ void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason)
 	exec->reason = reason;
 	if (reason != NULL)
 		charge_death(exec, running);
-	sb_share_last(exec);
 	pidfd_send_signal(exec->pidfd, SIGKILL, NULL, 0);
 	ar_fd_watch(exec->fd, 0, NULL, NULL);
 	close(exec->fd);

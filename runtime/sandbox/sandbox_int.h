@@ -204,7 +204,6 @@ bool sb_share_behind(struct sb_tenant *tenant);     /* others come first, now */
 int sb_share_places(struct sb_tenant *tenant);      /* executors that the loop may have for it */
 /* The idle one that makes room for it: NULL: none may */
 struct sb_exec *sb_share_victim(struct sb_tenant *tenant);
-void sb_share_last(struct sb_exec *exec); /* before it is killed */
 
 /* ---- receive.c: what executors send ---- */
 

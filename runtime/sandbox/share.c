@@ -140,10 +140,3 @@ struct sb_exec *sb_share_victim(struct sb_tenant *tenant)
 		return NULL;
 	return idle;
 }
-
-/* It is to die soon, not when the CPU has nothing else to do. */
-void sb_share_last(struct sb_exec *exec)
-{
-	if (exec->behind)
-		set_policy(exec, false);
-}

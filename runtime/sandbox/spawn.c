@@ -222,6 +222,7 @@ static void answered(struct sb_loop *loop, const struct zygote_told *told, const
 
 	if (spawn != NULL && told->error == 0 && fds[0] >= 0 && fds[1] >= 0) {
 		exec = sb_exec_new(loop, spawn->tenant, fds[0], fds[1], told->pid);
+		exec->behind = told->behind != 0;
 		loop->spawn_refused = false;
 		SB_COUNT(spawned, 1);
 	} else {
@@ -295,7 +296,8 @@ int sb_loop_connect(struct sb_loop *loop)
 void sb_spawn(struct sb_tenant *tenant)
 {
 	struct sb_loop *loop = tenant->loop;
-	struct zygote_ask ask = { .what = ZYGOTE_SPAWN };
+	struct zygote_ask ask = { .what = sb_share_behind(tenant) ? ZYGOTE_SPAWN_BEHIND
+								  : ZYGOTE_SPAWN };
 	struct sb_spawn *spawn;
 
 	tenant->spawning++;

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sched.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -92,17 +93,21 @@ static void close_from(int first)
 
 /* ---- children ---- */
 
-static _Noreturn void child_main(int fd, bool probe)
+static _Noreturn void child_main(int fd, uint32_t what)
 {
+	struct sched_param zero = { 0 };
 	sigset_t none;
 
+	if (what == ZYGOTE_SPAWN_BEHIND)
+		sched_setscheduler(0, SCHED_IDLE, &zero);
+	else
+		setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != self)
 		_exit(0);
 	sigemptyset(&none);
 	signal(SIGCHLD, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
 	if (fd != EXECUTOR_FD)
 		dup2(fd, EXECUTOR_FD);
 	close_from(EXECUTOR_FD + 1);
@@ -113,7 +118,7 @@ static _Noreturn void child_main(int fd, bool probe)
 #endif
 	if (sb_lock_executor() != 0)
 		_exit(72);
-	if (probe) /* must not come back */
+	if (what == ZYGOTE_PROBE) /* must not come back */
 		_exit(open("/dev/null", O_RDONLY) >= 0 ? 73 : 74);
 	sb_executor_serve();
 	_exit(0);
@@ -136,9 +141,11 @@ static void tell_error(int loop, uint32_t token, int error)
 }
 
 /* The new child goes to the supervisor, or is ended. 0, or the error. */
-static int hand_over(int loop, uint32_t token, pid_t pid, int socket)
+static int hand_over(int loop, const struct zygote_ask *ask, pid_t pid, int socket)
 {
-	struct zygote_told told = { .token = token, .pid = pid };
+	struct zygote_told told = { .token = ask->token,
+				    .pid = pid,
+				    .behind = ask->what == ZYGOTE_SPAWN_BEHIND };
 	int fds[2] = { socket, pidfd_open(pid, 0) };
 	int error = 0;
 
@@ -163,13 +170,13 @@ static void spawn(int loop, const struct zygote_ask *ask)
 	}
 	pid = fork();
 	if (pid == 0)
-		child_main(pair[1], ask->what == ZYGOTE_PROBE);
+		child_main(pair[1], ask->what);
 	if (pid < 0) {
 		error = errno;
 		close(pair[1]);
 	} else {
 		child_add(pid, pair[1]);
-		error = hand_over(loop, ask->token, pid, pair[0]);
+		error = hand_over(loop, ask, pid, pair[0]);
 	}
 	close(pair[0]);
 	if (error != 0)

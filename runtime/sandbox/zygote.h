@@ -11,7 +11,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum zygote_what { ZYGOTE_LOOP = 1, ZYGOTE_SPAWN, ZYGOTE_PROBE /* one that opens a file */ };
+enum zygote_what {
+	ZYGOTE_LOOP = 1,
+	ZYGOTE_SPAWN,
+	ZYGOTE_SPAWN_BEHIND, /* one that runs on what CPU is left */
+	ZYGOTE_PROBE,        /* one that opens a file */
+};
 
 struct zygote_ask {
 	uint32_t what, token;
@@ -20,6 +25,7 @@ struct zygote_told {
 	uint32_t token;
 	int32_t error; /* errno; 0: descriptors come along */
 	int32_t pid;
+	int32_t behind;
 };
 
 /* Never returns. control: the zygote's end; parent: whose end is its end. */

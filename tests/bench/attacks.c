@@ -166,11 +166,13 @@ static void beside(int n, bool mixed, const char *name, const char *goal)
 	static struct samples alone, attacked;
 	struct attacker *a = ar_heap_alloc((size_t)n * sizeof(*a));
 	char what[64];
+	long from;
 
 	alone.n = attacked.n = 0;
 	attacks = 0;
 	for (int turn = 0; turn < 2; turn++) {
 		neighbour_calls(&alone, seconds * 500);
+		from = attacks;
 		attacking = true;
 		for (int i = 0; i < n; i++) {
 			snprintf(a[i].tenant, sizeof(a[i].tenant), "evil-%d", i);
@@ -178,7 +180,8 @@ static void beside(int n, bool mixed, const char *name, const char *goal)
 			attackers++;
 			ar_go("attacker", attacker_main, &a[i], AR_NO_DEADLINE);
 		}
-		ar_sleep(1000); /* it is known by now who they are */
+		for (int i = 0; i < 20 || (attacks < from + n && i < 400); i++)
+			ar_sleep(50); /* until it is known who they are */
 		neighbour_calls(&attacked, seconds * 500);
 		attacking = false;
 		while (attackers > 0)
