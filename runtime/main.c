@@ -170,11 +170,12 @@ static int serve(const struct words *words)
 		return say("cannot start", why_not()), CLI_UNREACHED;
 	greet(json);
 	ar_info("apprun", "started", "version", APPRUN_VERSION);
-	serve_wait();
+	int rc = serve_wait() == 0 ? CLI_OK : CLI_UNREACHED;
+
 	serve_stop();
 	folder_close();
 	ar_info("apprun", "stopped");
-	return CLI_OK;
+	return rc;
 }
 
 static int version(bool json)

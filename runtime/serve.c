@@ -77,6 +77,16 @@ static void collect_migrations(void)
 
 /* ---- the process's rooms ---- */
 
+/* Two servers on one database would each trust their own caches: this one ends. */
+static atomic_bool lost;
+
+static void store_lost(void)
+{
+	ar_error("store", "another apprun has taken the database");
+	atomic_store(&lost, true);
+	kill(getpid(), SIGTERM);
+}
+
 static int store_open(void)
 {
 	const struct ar_store_options options = {
@@ -89,7 +99,9 @@ static int store_open(void)
 		.tenant = tenant_sets,
 	};
 
-	return ar_store_open(&options, &house.store);
+	if (ar_store_open(&options, &house.store) != 0)
+		return -1;
+	return ar_store_claim(house.store, store_lost);
 }
 
 static void forget_here(void *arg)
@@ -450,7 +462,7 @@ static void *second_signal(void *arg)
 	_exit(128 + got);
 }
 
-void serve_wait(void)
+int serve_wait(void)
 {
 	pthread_t thread;
 	sigset_t set;
@@ -464,4 +476,5 @@ void serve_wait(void)
 				: "SIGTERM");
 	if (pthread_create(&thread, NULL, second_signal, NULL) == 0)
 		pthread_detach(thread);
+	return atomic_load(&lost) ? -1 : 0;
 }

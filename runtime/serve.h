@@ -19,7 +19,7 @@ struct serve_options {
 int serve_start(const struct serve_options *options);
 void serve_stop(void);
 /* Blocks until SIGTERM, SIGINT or SIGHUP; from then on a second one ends the process at once. */
-void serve_wait(void);
+int serve_wait(void);           /* -1: it was the database that went to another server */
 void serve_block_signals(void); /* before any thread */
 
 struct ar_str serve_url(void);   /* "http://127.0.0.1:8090" */

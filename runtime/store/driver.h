@@ -133,6 +133,8 @@ struct ar_store_ops {
 	/* Process: before the loops; outside of fibers. */
 	int (*open)(struct ar_store *store);
 	void (*close)(struct ar_store *store);
+	/* May be NULL: opening it is enough. Ends with close. */
+	int (*claim)(struct ar_store *store, void (*lost)(void));
 	/* Loop: may be NULL. detach comes when every db of the loop was closed with db_close. */
 	void (*attach)(struct ar_store_loop *loop);
 	AR_YIELDS void (*detach)(struct ar_store_loop *loop);

@@ -91,6 +91,11 @@ void ar_store_close(struct ar_store *store)
 	store_free(store);
 }
 
+int ar_store_claim(struct ar_store *store, void (*lost)(void))
+{
+	return store->ops->claim != NULL ? store->ops->claim(store, lost) : 0;
+}
+
 enum ar_dialect ar_store_dialect(const struct ar_store *store)
 {
 	return store->ops->dialect;

@@ -58,6 +58,12 @@ struct ar_store_options {
 /* Before the loops run. -1 when the data folder or the server cannot be used. */
 int ar_store_open(const struct ar_store_options *options, struct ar_store **ret);
 void ar_store_close(struct ar_store *store); /* after the loops ended */
+/*
+ * For a server: nobody else serves these databases. AR_E_BUSY when another process does (after 3 s,
+ * which a server that was just killed may need to be gone). Until ar_store_close(). lost: another
+ * process took them while the database server could not be reached; on a thread of its own, once.
+ */
+int ar_store_claim(struct ar_store *store, void (*lost)(void));
 enum ar_dialect ar_store_dialect(const struct ar_store *store);
 
 /* The loop's part: call on each loop's thread, inside a fiber for the second. */

@@ -44,7 +44,7 @@ static void no_notice(void *arg, const char *message)
 {
 }
 
-static PGconn *connect_to(const char *url)
+PGconn *pg_connect(const char *url)
 {
 	/* What the url says overrides what stands before it. */
 	const char *const names[] = { "connect_timeout",
@@ -77,7 +77,7 @@ static int session_set(PGconn *h, const char *sql)
 int pg_conn_open(const char *url, struct conn **ret)
 {
 	struct conn *conn;
-	PGconn *h = connect_to(url);
+	PGconn *h = pg_connect(url);
 
 	if (PQstatus(h) != CONNECTION_OK) {
 		ar_fail_why(AR_E_BUSY, "cannot connect: %s", PQerrorMessage(h));

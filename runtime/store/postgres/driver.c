@@ -52,6 +52,7 @@ static int pg_open(struct ar_store *store)
 
 static void pg_close(struct ar_store *store)
 {
+	pg_claim_end(store);
 }
 
 /* ---- statements outside of units ---- */
@@ -198,6 +199,7 @@ const struct ar_store_ops ar_store_postgres = {
 	.uow_size = sizeof(struct unit),
 	.open = pg_open,
 	.close = pg_close,
+	.claim = pg_claim,
 	.attach = pg_pool_attach,
 	.detach = pg_pool_detach,
 	.create = pg_create,

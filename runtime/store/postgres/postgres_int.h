@@ -55,6 +55,7 @@ struct conn {
 	int64_t idle_since_ms;
 };
 
+PGconn *pg_connect(const char *url);                  /* never NULL; look at its status. Blocks */
 int pg_conn_open(const char *url, struct conn **ret); /* blocks: in the pool, or at start */
 void pg_conn_close(struct conn *conn);                /* on its loop */
 bool pg_conn_alive(struct conn *conn);                /* an idle one: has the server left? */
@@ -103,6 +104,14 @@ AR_YIELDS int pg_conn_script(struct conn *conn, const char *sql);
 /* The plan of this statement is not valid any more: the next use prepares it anew. */
 void pg_conn_forget(struct conn *conn, const char *schema, const struct ar_stmt *stmt);
 bool pg_batch_plan_is_stale(const struct batch *batch);
+
+/* ---- claim.c: one server at a time ---- */
+
+#define PG_CLAIM_KEY "107135550780782" /* "apprun" as bytes; a number that nobody else locks */
+
+int pg_claim(struct ar_store *store, void (*lost)(void)); /* blocks */
+void pg_claim_end(struct ar_store *store);                /* when there is none, too */
+int pg_claim_check(const struct ar_store *store);         /* AR_E_BUSY while it is not held */
 
 /* ---- pool.c: the connections of one loop ---- */
 

@@ -35,6 +35,8 @@ int pg_unit_begin(struct ar_uow *uow)
 	struct unit *unit = (struct unit *)uow;
 
 	unit->loop = uow->db->home->driver;
+	if (pg_claim_check(uow->db->home->store) != 0)
+		return -1;
 	if (pg_pool_take(unit->loop, schema(unit), true, &unit->conn) != 0)
 		return -1;
 	pending_add(unit, "BEGIN READ WRITE");

@@ -1,0 +1,203 @@
+/*
+ * claim.c - one server at a time on a database: a session that holds an advisory lock.
+ *
+ * What a process keeps in memory about its tenants (the epochs of caches, who delivers events) is
+ * its own, so a second server on the same database is refused. The lock lives as long as its
+ * session; a thread watches that. While the session is gone, units of work are refused (busy) and
+ * the thread takes the lock anew, unless another server was faster: then `lost` is called.
+ *
+ * A process that is killed frees the lock with its socket. A machine that vanishes frees it when the
+ * server's keepalive gives up, after 25 s.
+ */
+#include "store/postgres/postgres_int.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define WAIT_MS  3000 /* for a server that has just ended */
+#define PAUSE_MS 100
+
+struct pg_claim {
+	const char *url; /* the store's */
+	void (*lost)(void);
+	PGconn *h; /* the thread's, once it runs */
+	atomic_bool held;
+	int stop; /* eventfd */
+	pthread_t thread;
+};
+
+static const char keepalive[] = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
+				" SET tcp_keepalives_count = 3; SET search_path = '';"
+				" SELECT pg_catalog.set_config(name, '0', false)"
+				" FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout'";
+static const char who[] =
+	"SELECT format('session %s of %s, since %s', a.pid,"
+	" coalesce(host(a.client_addr), 'this machine'),"
+	" to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))"
+	" FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
+	" WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+	" AND (l.classid::bigint << 32 | l.objid::bigint) = " PG_CLAIM_KEY;
+
+/* True when the answer's first value is what is looked for. */
+static bool ask(PGconn *h, const char *sql, char *ret, size_t cap)
+{
+	PGresult *result = PQexec(h, sql);
+	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0;
+
+	if (ok)
+		snprintf(ret, cap, "%s", PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return ok;
+}
+
+enum taken { TAKEN, TAKEN_BY_ANOTHER, UNREACHED };
+
+static enum taken take(struct pg_claim *claim)
+{
+	char answer[8];
+
+	if (claim->h == NULL || PQstatus(claim->h) != CONNECTION_OK) {
+		PQfinish(claim->h);
+		claim->h = pg_connect(claim->url);
+		PQclear(PQexec(claim->h, keepalive));
+	}
+	if (!ask(claim->h, "SELECT pg_catalog.pg_try_advisory_lock(" PG_CLAIM_KEY ")", answer,
+		 sizeof(answer)))
+		return UNREACHED;
+	return answer[0] == 't' ? TAKEN : TAKEN_BY_ANOTHER;
+}
+
+/* ms < 0: for ever. True when the claim ends. */
+static bool stopped(const struct pg_claim *claim, int fd, int ms)
+{
+	struct pollfd polls[] = { { claim->stop, POLLIN, 0 }, { fd, POLLIN, 0 } };
+
+	while (poll(polls, fd >= 0 ? 2 : 1, ms) < 0 && errno == EINTR)
+		;
+	return polls[0].revents != 0;
+}
+
+/* Until the session is gone (false), or the claim ends (true). */
+static bool watch(struct pg_claim *claim)
+{
+	while (PQstatus(claim->h) == CONNECTION_OK) {
+		if (stopped(claim, PQsocket(claim->h), -1))
+			return true;
+		PQconsumeInput(claim->h);
+	}
+	return false;
+}
+
+/* False: the claim ends, or has gone to another server. */
+static bool take_again(struct pg_claim *claim)
+{
+	int64_t taken_since = 0;
+
+	while (!stopped(claim, -1, PAUSE_MS)) {
+		enum taken taken = take(claim);
+
+		if (taken == TAKEN)
+			return true;
+		if (taken == UNREACHED)
+			taken_since = 0;
+		else if (taken_since == 0)
+			taken_since =
+				ar_mono_ms(); /* perhaps by our own session, which is ending */
+		else if (ar_mono_ms() - taken_since > WAIT_MS) {
+			claim->lost();
+			return false;
+		}
+	}
+	return false;
+}
+
+static void *claim_thread(void *arg)
+{
+	struct pg_claim *claim = arg;
+
+	for (;;) {
+		if (watch(claim))
+			return NULL;
+		atomic_store(&claim->held, false);
+		ar_warn("store", "the session that holds the database is gone");
+		if (!take_again(claim))
+			return NULL;
+		atomic_store(&claim->held, true);
+		ar_info("store", "the database is held again");
+	}
+}
+
+static int take_first(struct pg_claim *claim)
+{
+	int64_t end = ar_mono_ms() + WAIT_MS;
+	char holder[200] = "";
+
+	for (;;) {
+		switch (take(claim)) {
+		case TAKEN:
+			return 0;
+		case UNREACHED:
+			return ar_fail_why(AR_E_BUSY, "cannot connect: %s",
+					   PQerrorMessage(claim->h));
+		case TAKEN_BY_ANOTHER:
+			break;
+		}
+		if (ar_mono_ms() >= end)
+			break;
+		stopped(claim, -1, PAUSE_MS);
+	}
+	ask(claim->h, who, holder, sizeof(holder));
+	return ar_fail_why(AR_E_BUSY, "another apprun serves this database (%s)", holder);
+}
+
+static void claim_free(struct pg_claim *claim)
+{
+	PQfinish(claim->h);
+	close(claim->stop);
+	ar_heap_free(claim);
+}
+
+int pg_claim(struct ar_store *store, void (*lost)(void))
+{
+	struct pg_claim *claim = ar_heap_new(struct pg_claim);
+
+	claim->url = store->options.url.p;
+	claim->lost = lost;
+	claim->stop = eventfd(0, EFD_CLOEXEC);
+	if (take_first(claim) != 0) {
+		claim_free(claim);
+		return -1;
+	}
+	atomic_store(&claim->held, true);
+	if (pthread_create(&claim->thread, NULL, claim_thread, claim) != 0) {
+		claim_free(claim);
+		return ar_fail_why(AR_E_STORE, "no thread for the claim");
+	}
+	store->driver = claim;
+	return 0;
+}
+
+void pg_claim_end(struct ar_store *store)
+{
+	struct pg_claim *claim = store->driver;
+
+	if (claim == NULL)
+		return;
+	eventfd_write(claim->stop, 1);
+	pthread_join(claim->thread, NULL);
+	claim_free(claim);
+	store->driver = NULL;
+}
+
+int pg_claim_check(const struct ar_store *store)
+{
+	const struct pg_claim *claim = store->driver;
+
+	if (claim == NULL || atomic_load_explicit(&claim->held, memory_order_relaxed))
+		return 0;
+	return ar_fail_why(AR_E_BUSY, "the database is not held");
+}
