@@ -76,6 +76,8 @@ static int check_json(struct ar_pool *pool, const struct data_collection *collec
 {
 	int rc = 0;
 
+	if (!collection->has_json)
+		return 0;
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an object with members */
 	ar_json_each (m, checked) {
 		const struct data_field *field = data_field_find(collection, m->key);

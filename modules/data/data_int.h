@@ -82,6 +82,7 @@ struct data_collection {
 	const char *table; /* quoted */
 	struct data_field *fields;
 	size_t nfields;
+	bool has_json, has_lists;       /* fields of type json; lists of relations */
 	const struct ar_field **checks; /* tables of at most 60 rows, ends with NULL */
 	struct data_rule rules[DATA_RULES];
 	const char *columns; /* r."id", ..., in the order of cells */
@@ -191,6 +192,9 @@ void data_write_row(struct ar_jw *w, const struct data_collection *collection,
 		    const struct data_shape *shape, const struct ar_rows *rows);
 struct ar_json *data_row_object(struct ar_pool *pool, const struct data_collection *collection,
 				const struct ar_rows *rows);
+/* Of an object that has the members of a row, in their order (as data_row_object makes it). */
+struct ar_str data_record_text(struct ar_pool *pool, const struct data_collection *collection,
+			       const struct ar_json *record);
 struct ar_str data_etag(struct ar_pool *pool, int64_t revision, struct ar_str updated);
 struct ar_str data_row_etag(struct ar_pool *pool, const struct ar_rows *rows);
 /* A value as the column keeps it: JSON as text. */

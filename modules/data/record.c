@@ -83,6 +83,9 @@ static bool shape_has(const struct data_shape *shape, size_t field)
 
 /* ---- JSON ---- */
 
+static const struct ar_str fixed_keys[] = { AR_STR("\"id\":"), AR_STR("\"created\":"),
+					    AR_STR("\"updated\":") };
+
 static void write_cell(struct ar_jw *w, const struct ar_rows *rows, const struct data_field *field)
 {
 	if (ar_col_null(rows, field->cell)) {
@@ -110,14 +113,11 @@ static void write_cell(struct ar_jw *w, const struct ar_rows *rows, const struct
 void data_write_row(struct ar_jw *w, const struct data_collection *collection,
 		    const struct data_shape *shape, const struct ar_rows *rows)
 {
-	static const struct ar_str keys[] = { AR_STR("\"id\":"), AR_STR("\"created\":"),
-					      AR_STR("\"updated\":") };
-
 	ar_jw_object(w);
-	for (size_t i = 0; i < AR_COUNT(keys); i++) {
+	for (size_t i = 0; i < AR_COUNT(fixed_keys); i++) {
 		if (!shape->all && !shape->fixed[i])
 			continue;
-		ar_jw_key_made(w, keys[i]);
+		ar_jw_key_made(w, fixed_keys[i]);
 		ar_jw_plain(w, ar_col_str(rows, i));
 	}
 	for (size_t i = 0; i < collection->nfields; i++) {
@@ -127,6 +127,27 @@ void data_write_row(struct ar_jw *w, const struct data_collection *collection,
 		write_cell(w, rows, &collection->fields[i]);
 	}
 	ar_jw_object_end(w);
+}
+
+struct ar_str data_record_text(struct ar_pool *pool, const struct data_collection *collection,
+			       const struct ar_json *record)
+{
+	struct ar_buf *buf = ar_buf_new(pool, SIZE_MAX / 4);
+	const struct ar_json *value = record->first;
+	struct ar_jw w;
+
+	ar_jw_init(&w, buf);
+	ar_jw_object(&w);
+	for (size_t i = 0; i < AR_COUNT(fixed_keys); i++, value = value->next) {
+		ar_jw_key_made(&w, fixed_keys[i]);
+		ar_jw_plain(&w, value->s);
+	}
+	for (size_t i = 0; i < collection->nfields; i++, value = value->next) {
+		ar_jw_key_made(&w, collection->fields[i].key);
+		ar_jw_value(&w, value);
+	}
+	ar_jw_object_end(&w);
+	return ar_buf_view(buf);
 }
 
 struct ar_json *data_row_object(struct ar_pool *pool, const struct data_collection *collection,

@@ -7,6 +7,8 @@
  */
 #include "data/data_int.h"
 
+#define FEW_FIELDS 16 /* are compared one by one: quicker than a digest of the name */
+
 const char *const data_type_names[] = { "text", "int",    "float", "bool",     "date", "datetime",
 					"json", "select", "email", "relation", NULL };
 const char *const data_rule_names[] = { "list", "view", "create", "update", "delete", NULL };
@@ -147,6 +149,9 @@ struct data_collection *data_schema_add(struct data_schema *schema, struct ar_st
 	     f = f->next) {
 		field_init(pool, &c->fields[i], f, DATA_CELLS + i);
 		ar_map_set(c->by_name, c->fields[i].name, &c->fields[i]);
+		c->has_json = c->has_json || c->fields[i].type == DATA_JSON;
+		c->has_lists = c->has_lists ||
+			       (c->fields[i].type == DATA_RELATION && c->fields[i].multiple);
 		i++;
 	}
 	c->checks = data_checks(pool, c->fields, c->nfields);
@@ -261,7 +266,12 @@ const struct data_collection *data_schema_find(const struct data_schema *schema,
 const struct data_field *data_field_find(const struct data_collection *collection,
 					 struct ar_str name)
 {
-	return ar_map_get(collection->by_name, name);
+	if (collection->nfields > FEW_FIELDS)
+		return ar_map_get(collection->by_name, name);
+	for (size_t i = 0; i < collection->nfields; i++)
+		if (ar_str_eq(collection->fields[i].name, name))
+			return &collection->fields[i];
+	return NULL;
 }
 
 AR_YIELDS int data_collection_get(struct ar_call *call, struct ar_str name,

@@ -12,34 +12,42 @@
 
 /* ---- events ---- */
 
-/* An event carries the record when it has room for it; else the reader fetches it. An escape makes
- * six bytes of one at most. */
-static bool fits_event(const struct ar_call *call, const struct ar_json *record)
-{
-	size_t weight = data_weight(record);
+/* A record as it was written: printed once, for the event and the reply. */
+struct written {
+	struct ar_str id, text, updated;
+};
 
-	if (weight <= EVENT_RECORD_MAX / 6)
-		return true;
-	return weight <= EVENT_RECORD_MAX &&
-	       ar_json_print(call->pool, record).n <= EVENT_RECORD_MAX;
+static struct written written(struct ar_call *call, const struct data_collection *c,
+			      const struct ar_json *record)
+{
+	return (struct written){ record->first->s, data_record_text(call->pool, c, record),
+				 ar_json_text(record, "updated", AR_STR_NONE) };
 }
 
+/* An event carries the record when it has room for it; else the reader fetches it. */
 static AR_YIELDS int publish(struct ar_call *call, const struct data_collection *c,
-			     const char *topic, const struct ar_json *record,
-			     struct ar_json *changed)
+			     const char *topic, const struct written *written,
+			     const struct ar_json *changed)
 {
-	struct ar_json *event = ar_json_new(call->pool, AR_OBJECT), *copy;
-	struct ar_str id = ar_json_text(record, "id", AR_STR_NONE);
+	struct ar_buf *buf = ar_buf_new(call->pool, EVENT_RECORD_MAX * 2);
+	struct ar_jw w;
 
-	ar_json_set(event, AR_STR("collection"), ar_json_str(call->pool, c->name));
-	ar_json_set(event, AR_STR("id"), ar_json_str(call->pool, id));
-	if (changed != NULL)
-		ar_json_set(event, AR_STR("changed"), changed);
-	copy = ar_memdup(call->pool, record, sizeof(*record));
-	copy->next = NULL;
-	if (fits_event(call, record))
-		ar_json_set(event, AR_STR("record"), copy);
-	return ar_publish(&call->scope, topic, id, event, NULL);
+	ar_jw_init(&w, buf);
+	ar_jw_object(&w);
+	ar_jw_key_made(&w, AR_STR("\"collection\":"));
+	ar_jw_plain(&w, c->name);
+	ar_jw_key_made(&w, AR_STR("\"id\":"));
+	ar_jw_plain(&w, written->id);
+	if (changed != NULL) {
+		ar_jw_keyz(&w, "changed");
+		ar_jw_value(&w, changed);
+	}
+	if (written->text.n <= EVENT_RECORD_MAX) {
+		ar_jw_key_made(&w, AR_STR("\"record\":"));
+		ar_jw_raw(&w, written->text);
+	}
+	ar_jw_object_end(&w);
+	return ar_publish_text(&call->scope, topic, written->id, ar_buf_view(buf), NULL);
 }
 
 /* ---- replies ---- */
@@ -57,14 +65,12 @@ static bool wants_minimal(const struct ar_call *call)
 	return false;
 }
 
-static int reply_record(struct ar_call *call, const struct ar_json *record, int64_t revision,
+static int reply_record(struct ar_call *call, const struct written *written, int64_t revision,
 			int status)
 {
-	struct ar_str updated = ar_json_text(record, "updated", AR_STR_NONE);
-
-	ar_reply_header(call, "ETag", data_etag(call->pool, revision, updated));
+	ar_reply_header(call, "ETag", data_etag(call->pool, revision, written->updated));
 	if (!wants_minimal(call)) {
-		ar_jw_value(ar_reply_json(call, status), record);
+		ar_jw_raw(ar_reply_json(call, status), written->text);
 		return 0;
 	}
 	ar_reply_header(call, "Preference-Applied", AR_STR("return=minimal"));
@@ -137,6 +143,8 @@ static AR_YIELDS int fail_write(struct ar_call *call, const struct data_collecti
 static AR_YIELDS int check_lists(struct ar_call *call, const struct data_collection *c,
 				 const struct ar_json *values)
 {
+	if (!c->has_lists)
+		return 0;
 	ar_json_each (list, values) {
 		const struct data_field *field = data_field_find(c, list->key);
 		const struct data_collection *to;
@@ -217,12 +225,23 @@ static AR_YIELDS int insert(struct ar_call *call, const struct data_collection *
 	return 0;
 }
 
+static struct ar_str location(struct ar_pool *pool, struct ar_str id)
+{
+	static const char folder[] = "records/";
+	char *text = ar_alloc(pool, sizeof(folder) - 1 + id.n);
+
+	memcpy(text, folder, sizeof(folder) - 1);
+	memcpy(text + sizeof(folder) - 1, id.p, id.n);
+	return ar_str_n(text, sizeof(folder) - 1 + id.n);
+}
+
 static AR_YIELDS int create(struct ar_call *call, const struct data_collection **ret_c)
 {
 	const struct ar_json *input = ar_in(call, "data");
 	const struct data_collection *c;
 	struct ar_json *fields, *record;
 	struct ar_str id, now = now_text(call->pool);
+	struct written made;
 	bool yes = true;
 	int may;
 
@@ -239,11 +258,13 @@ static AR_YIELDS int create(struct ar_call *call, const struct data_collection *
 		return -1;
 	if (!yes)
 		return data_deny(call, DATA_RECORDS_WRITE);
-	if (insert(call, c, record) != 0 ||
-	    publish(call, c, "data.record.created", record, NULL) != 0)
+	if (insert(call, c, record) != 0)
 		return -1;
-	ar_reply_header(call, "Location", ar_strf(call->pool, "records/%.*s", AR_FMT(id)));
-	return reply_record(call, record, 1, 201);
+	made = written(call, c, record);
+	if (publish(call, c, "data.record.created", &made, NULL) != 0)
+		return -1;
+	ar_reply_header(call, "Location", location(call->pool, id));
+	return reply_record(call, &made, 1, 201);
 }
 
 AR_YIELDS int data_record_create(struct ar_call *call)
@@ -345,6 +366,7 @@ static AR_YIELDS int change(struct ar_call *call, bool whole, const struct data_
 	const struct ar_json *input = ar_in(call, "data");
 	const struct data_collection *c;
 	struct ar_json *record, *values, *changed;
+	struct written after;
 	struct ar_rows rows;
 	int64_t revision;
 
@@ -357,13 +379,16 @@ static AR_YIELDS int change(struct ar_call *call, bool whole, const struct data_
 		   : data_check_patch(call->pool, c, record, input, &values)) != 0)
 		return -1;
 	changed = apply(call->pool, record, values);
+	if (changed->count > 0)
+		ar_json_set(record, AR_STR("updated"),
+			    ar_json_str(call->pool, now_text(call->pool)));
+	after = written(call, c, record);
 	if (changed->count == 0)
-		return reply_record(call, record, revision, 200);
-	ar_json_set(record, AR_STR("updated"), ar_json_str(call->pool, now_text(call->pool)));
+		return reply_record(call, &after, revision, 200);
 	if (update(call, c, record, changed) != 0 ||
-	    publish(call, c, "data.record.updated", record, changed) != 0)
+	    publish(call, c, "data.record.updated", &after, changed) != 0)
 		return -1;
-	return reply_record(call, record, revision + 1, 200);
+	return reply_record(call, &after, revision + 1, 200);
 }
 
 AR_YIELDS int data_record_replace(struct ar_call *call)
@@ -415,6 +440,7 @@ static AR_YIELDS int delete (struct ar_call *call, const struct data_collection 
 	struct ar_str id = ar_in_str(call, "id");
 	const struct data_collection *c;
 	struct ar_json *record;
+	struct written gone;
 	struct ar_rows rows;
 
 	if (take(call, RULE_DELETE, NULL, ret_c, &rows) != 0)
@@ -423,7 +449,8 @@ static AR_YIELDS int delete (struct ar_call *call, const struct data_collection 
 	record = data_row_object(call->pool, c, &rows);
 	if (ar_exec(&call->scope, c->delete_sql, AR_ARGS(AR_J_STR(id)), NULL) != 0)
 		return ar_err_is(AR_E_REFERENCE) ? fail_referenced(call, c, id) : -1;
-	if (publish(call, c, "data.record.deleted", record, NULL) != 0)
+	gone = written(call, c, record);
+	if (publish(call, c, "data.record.deleted", &gone, NULL) != 0)
 		return -1;
 	return ar_reply_none(call);
 }

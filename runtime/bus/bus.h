@@ -36,6 +36,9 @@ extern const struct ar_err_def AR_E_BUS_LOOP[1]; /* 422 bus/loop: topic, max, lo
  * what runs here was itself started by an event, that one too, and so on, more often than allowed. */
 AR_YIELDS int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
 			 const struct ar_json *data, struct ar_str *ret_id);
+/* The same with a payload that is JSON text already. */
+AR_YIELDS int ar_publish_text(struct ar_scope *scope, const char *topic, struct ar_str key,
+			      struct ar_str json, struct ar_str *ret_id);
 
 /* How many events led to what runs here: for what is kept and goes on later. Its log context gets
  * them back in `hops` then; deliveries and timers see to that themselves. */

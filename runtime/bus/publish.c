@@ -61,11 +61,9 @@ int64_t ar_bus_hops(void)
 	return context_now()->hops;
 }
 
-int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
-	       const struct ar_json *data, struct ar_str *ret_id)
+int ar_publish_text(struct ar_scope *scope, const char *topic, struct ar_str key,
+		    struct ar_str json, struct ar_str *ret_id)
 {
-	static const struct ar_json nothing = { .type = AR_OBJECT };
-	struct ar_buf *text = ar_buf_new(scope->pool, EVENT_BYTES_MAX + 32);
 	struct ar_str id = ar_id(scope->pool);
 	const struct ar_log_context *context = context_now();
 
@@ -74,14 +72,13 @@ int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
 		return -1;
 	if (hops_too_many(context->hops))
 		return loop_refuse(scope, ar_str(topic), context);
-	if (ar_json_write(text, data != NULL ? data : &nothing) != 0 || text->n > EVENT_BYTES_MAX)
+	if (json.n > EVENT_BYTES_MAX)
 		return ar_fail(AR_E_TOO_LARGE, "what", "event");
 	if (ar_exec(scope,
 		    "INSERT INTO bus_event (id, topic, key, time_ms, trace_id, data, hops) "
 		    "VALUES (?, ?, ?, ?, ?, ?, ?)",
 		    AR_ARGS(AR_J_STR(id), AR_J_Z(topic), AR_J_STR(key), AR_J_INT(ar_now_ms()),
-			    AR_J_STR(context->trace_id), AR_J_STR(ar_buf_view(text)),
-			    AR_J_INT(context->hops)),
+			    AR_J_STR(context->trace_id), AR_J_STR(json), AR_J_INT(context->hops)),
 		    NULL) != 0)
 		return -1;
 	if (wake_after_commit(scope, true, NEVER) != 0)
@@ -89,6 +86,17 @@ int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
 	if (ret_id != NULL)
 		*ret_id = id;
 	return 0;
+}
+
+int ar_publish(struct ar_scope *scope, const char *topic, struct ar_str key,
+	       const struct ar_json *data, struct ar_str *ret_id)
+{
+	static const struct ar_json nothing = { .type = AR_OBJECT };
+	struct ar_buf *text = ar_buf_new(scope->pool, EVENT_BYTES_MAX + 32);
+
+	if (ar_json_write(text, data != NULL ? data : &nothing) != 0)
+		return ar_fail(AR_E_TOO_LARGE, "what", "event");
+	return ar_publish_text(scope, topic, key, ar_buf_view(text), ret_id);
 }
 
 /* ---- an event, as it is read ---- */
