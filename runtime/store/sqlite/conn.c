@@ -139,7 +139,7 @@ int sqlite_conn_open(struct conn *conn, const char *path, enum conn_kind kind)
 	memset(conn, 0, sizeof(*conn));
 	rc = sqlite3_open_v2(path, &conn->h,
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-			     NULL);
+			     kind == CONN_WRITER ? GATHER_VFS : NULL);
 	if (rc == SQLITE_OK)
 		rc = configure(conn, kind);
 	if (rc == SQLITE_OK) /* reads the schema now, off the loop, and proves the file */

@@ -116,7 +116,8 @@ static int sqlite_open(struct ar_store *store)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0); /* pages as needed: small when idle */
 	sqlite3_config(SQLITE_CONFIG_LOG, on_log, NULL);
-	if (folders(s) != 0 || sqlite3_initialize() != SQLITE_OK) {
+	if (folders(s) != 0 || sqlite3_initialize() != SQLITE_OK ||
+	    gather_register() != SQLITE_OK) {
 		store->ops->close(store);
 		return -1;
 	}

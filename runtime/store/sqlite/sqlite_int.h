@@ -65,6 +65,11 @@ int conn_do(struct conn *conn, const char *sql);
 int conn_fail(struct conn *conn, int rc, const char *sql);
 bool conn_in_transaction(const struct conn *conn);
 
+/* ---- gather.c: the log of writers is written in large pieces ---- */
+
+#define GATHER_VFS "apprun"
+int gather_register(void); /* SQLite's code; once SQLite is initialized */
+
 /* ---- file.c: a database file, as the process sees it ---- */
 
 struct unit;
