@@ -100,7 +100,7 @@ static int try_schema(struct ar_call *call, const struct data_schema *now, struc
 			data_schema_add(next, now->list[i]->id, now->list[i]->name,
 					now->list[i]->definition);
 	*ret = data_schema_add(next, id, name, definition);
-	return data_schema_compile(next, true);
+	return data_schema_compile(next, *ret);
 }
 
 /* ---- create ---- */

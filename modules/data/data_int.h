@@ -124,7 +124,7 @@ struct data_collection *data_schema_add(struct data_schema *schema, struct ar_st
 					struct ar_str name, const struct ar_json *definition);
 /* When all collections are in: rules. strict: a rule that does not compile is AR_E_INVALID or
  * DATA_E_RULE; else it is marked as broken. */
-int data_schema_compile(struct data_schema *schema, bool strict);
+int data_schema_compile(struct data_schema *schema, const struct data_collection *changed);
 
 /* ---- define.c: definitions as they come in ---- */
 

@@ -9,6 +9,8 @@
 #include "data/data_int.h"
 
 static const char *const roots[] = { "@auth", "@request", NULL };
+static const char *const request_members[] = { "action", "method", "data", NULL };
+static const char *const *const members[] = { ar_auth_members, request_members };
 
 static const struct builtin {
 	const char *name, *sql;
@@ -126,9 +128,9 @@ int data_rule_compile(const struct data_collection *collection, struct ar_str te
 		      struct ar_expr **ret)
 {
 	struct resolver resolver = { collection->schema->pool, collection, NULL };
-	const struct ar_expr_names names = { .roots = roots,
-					     .field = field_find,
-					     .arg = &resolver };
+	const struct ar_expr_names names = {
+		.roots = roots, .members = members, .field = field_find, .arg = &resolver
+	};
 
 	if (ar_expr_parse(resolver.pool, text, ret) != 0)
 		return -1;
@@ -282,7 +284,11 @@ AR_YIELDS int data_filter_sql(struct ar_call *call, const struct data_collection
 {
 	struct resolver resolver = { call->pool, collection, call };
 	const struct ar_expr_names names = {
-		.roots = roots, .field = field_find, .arg = &resolver, .params = params
+		.roots = roots,
+		.members = members,
+		.field = field_find,
+		.arg = &resolver,
+		.params = params,
 	};
 	struct ar_expr *expr;
 

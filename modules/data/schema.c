@@ -163,7 +163,8 @@ struct data_collection *data_schema_add(struct data_schema *schema, struct ar_st
 
 /* ---- rules, once every collection is known ---- */
 
-static int rule_init(struct data_collection *c, enum data_rule_name name, bool strict)
+static int rule_init(struct data_collection *c, enum data_rule_name name,
+		     const struct data_collection *changed)
 {
 	const struct ar_json *rules = ar_json_get(c->definition, "rules");
 	const struct ar_json *text =
@@ -177,23 +178,29 @@ static int rule_init(struct data_collection *c, enum data_rule_name name, bool s
 	if (data_rule_compile(c, text->s, &rule->expr) == 0)
 		return 0;
 	rule->broken = true;
-	if (strict)
-		return ar_fail_over(DATA_E_RULE, "collection", ar_strz(pool, c->name), "rule",
-				    data_rule_names[name], "position",
-				    ar_err_param(ar_err(), "position") != NULL
-					    ? ar_err_param(ar_err(), "position")
-					    : "",
-				    "cause", ar_err()->def->slug);
+	if (changed != NULL) {
+		ar_fail_over(DATA_E_RULE, "collection", ar_strz(pool, c->name), "rule",
+			     data_rule_names[name], "position",
+			     ar_err_param(ar_err(), "position") != NULL
+				     ? ar_err_param(ar_err(), "position")
+				     : "",
+			     "cause", ar_err()->def->slug);
+		if (c == changed)
+			ar_fail_field_as(DATA_E_RULE,
+					 ar_printf(pool, "rules.%s", data_rule_names[name]),
+					 "expression");
+		return -1;
+	}
 	ar_log_err(AR_WARN, "data", "a collection's rule does not compile");
 	ar_err_clear();
 	return 0;
 }
 
-int data_schema_compile(struct data_schema *schema, bool strict)
+int data_schema_compile(struct data_schema *schema, const struct data_collection *changed)
 {
 	for (size_t i = 0; i < schema->count; i++)
 		for (int rule = 0; rule < DATA_RULES; rule++)
-			if (rule_init(schema->list[i], (enum data_rule_name)rule, strict) != 0)
+			if (rule_init(schema->list[i], (enum data_rule_name)rule, changed) != 0)
 				return -1;
 	return 0;
 }
@@ -231,7 +238,7 @@ static AR_YIELDS int schema_load(struct ar_tenant *tenant, void **ret)
 	struct ar_scope scope;
 
 	ar_scope_init(&scope, tenant->db, pool);
-	if (schema_fill(schema, &scope) != 0 || data_schema_compile(schema, false) != 0) {
+	if (schema_fill(schema, &scope) != 0 || data_schema_compile(schema, NULL) != 0) {
 		ar_pool_free(pool);
 		return -1;
 	}

@@ -222,6 +222,8 @@ AR_YIELDS int function_deliver(struct ar_delivery *delivery)
 	};
 	failed = function_code_get(tenant, fn.pool, fn.name, &code) != 0 ||
 		 function_run(&fn, code, &output, &run) != 0;
+	delivery->untried = failed && (ar_err()->def == AR_E_SANDBOX_BUSY ||
+				       ar_err()->def == AR_E_SANDBOX_FULL);
 	ar_pool_free(fn.pool);
 	ar_tenant_release(tenant);
 	return failed ? -1 : 0;

@@ -4,6 +4,7 @@
 #include "storage/storage_int.h"
 
 static const char *const roots[] = { "@auth", NULL };
+static const char *const *const members[] = { ar_auth_members };
 
 static const struct column {
 	const char *name, *sql;
@@ -33,7 +34,7 @@ static bool field_find(void *arg AR_UNUSED, const struct ar_str *parts, size_t n
 int storage_rule_read(struct ar_pool *pool, const char *field, struct ar_str text,
 		      struct ar_expr **ret)
 {
-	struct ar_expr_names names = { .roots = roots, .field = field_find };
+	struct ar_expr_names names = { .roots = roots, .members = members, .field = field_find };
 
 	if (ar_expr_parse(pool, text, ret) != 0 || ar_expr_check_test(*ret, &names) != 0)
 		return ar_fail_field_over(field, "expression");

@@ -28,6 +28,8 @@ struct workflow_value {
 /* ---- reading ---- */
 
 static const char *const roots[] = { "input", "run", NULL };
+static const char *const run_members[] = { "id", "workflow", "event", NULL };
+static const char *const *const members[] = { NULL, run_members };
 
 static bool step_known(const struct workflow_reader *reader, size_t index)
 {
@@ -72,7 +74,9 @@ static int expr_bad(struct ar_pool *pool, struct ar_str text, const struct workf
 static int expr_read(const struct workflow_reader *reader, struct ar_str text, bool test,
 		     const struct workflow_where *where, struct ar_expr **ret)
 {
-	struct ar_expr_names names = { .roots = roots, .field = step_field, .arg = (void *)reader };
+	struct ar_expr_names names = {
+		.roots = roots, .members = members, .field = step_field, .arg = (void *)reader
+	};
 	struct ar_pool *pool = reader->graph->pool;
 
 	if (ar_expr_parse(pool, text, ret) != 0 ||

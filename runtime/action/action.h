@@ -101,6 +101,8 @@ extern const struct ar_who ar_who_anyone, ar_who_system; /* the system may do ev
 struct ar_who *ar_who_limited(struct ar_pool *pool, enum ar_who_kind kind, struct ar_str id,
 			      const struct ar_json *permissions);
 
+extern const char *const ar_auth_members[]; /* the members of `auth`, and so of @auth; then NULL */
+
 /* Turns "Authorization: Bearer ..." into who. The auth module gives it; the edge calls it.
  * AR_E_UNAUTHORIZED when the token is not good. */
 typedef AR_YIELDS int ar_authenticate_fn(struct ar_call *call, struct ar_str bearer,

@@ -170,9 +170,12 @@ static bool filter_field(void *arg, const struct ar_str *parts, size_t nparts,
 static int filter_parse(struct listing *l)
 {
 	static const char *const roots[] = { "@auth", NULL };
-	const struct ar_expr_names names = {
-		.roots = roots, .field = filter_field, .arg = l, .params = l->list.params
-	};
+	static const char *const *const members[] = { ar_auth_members };
+	const struct ar_expr_names names = { .roots = roots,
+					     .members = members,
+					     .field = filter_field,
+					     .arg = l,
+					     .params = l->list.params };
 
 	if (l->list.filter.n == 0)
 		return 0;

@@ -8,6 +8,9 @@
 
 #include "action/action_int.h"
 
+const char *const ar_auth_members[] = { "id",    "email",       "name", "verified",
+					"roles", "permissions", NULL };
+
 static const struct ar_str everything[1] = { { "*", 1 } };
 
 const struct ar_who ar_who_anyone = { .kind = AR_WHO_ANYONE };

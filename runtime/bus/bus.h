@@ -56,12 +56,14 @@ struct ar_delivery {
 	struct ar_str subscription, target; /* names; target is what the subscription row says */
 	const struct ar_json *options;      /* of the subscription */
 	int attempt;                        /* from 1 */
+	bool untried; /* set by deliver() with -1: nothing was begun, there was no room for it */
 };
 
 /*
  * A kind of target: "function", "workflow", or one of the house's own consumers. deliver() returns
  * 0 when it is done, -1 with an error to be tried again (an error below 500 other than 408, 409,
- * 425 and 429 goes to the dead letters at once; 499, cancelled, does not count as an attempt). A
+ * 425 and 429 goes to the dead letters at once; 499, cancelled, does not count as an attempt, nor
+ * does what was untried, for a day after the event). A
  * parameter "retryAfter" of the error, in seconds, is the least pause before the next attempt.
  *
  * By default it runs in a fiber of its own, up to 16 at a time for each subscription, and must be

@@ -89,7 +89,7 @@ AR_YIELDS int loop_refuse(struct ar_scope *scope, struct ar_str topic,
 
 /* ---- what came of a delivery ---- */
 
-enum outcome { DONE, AGAIN, DEAD, UNCOUNTED };
+enum outcome { DONE, AGAIN, DEAD, UNCOUNTED, UNTRIED };
 
 struct failure {
 	enum outcome outcome;
@@ -198,6 +198,9 @@ AR_YIELDS int delivery_promote(struct ar_scope *scope, struct sub *sub, struct a
 AR_YIELDS int delivery_fail(struct ar_scope *scope, struct sub *sub, int64_t id,
 			    struct event_row *row, int64_t attempt, const struct failure *failure,
 			    bool *ret_ended);
+/* The row was not tried: due again later, as often as before. */
+AR_YIELDS int delivery_wait(struct ar_scope *scope, struct sub *sub, int64_t id,
+			    const struct event_row *row, const struct failure *failure);
 AR_YIELDS int dead_add(struct ar_scope *scope, const struct sub *sub, struct event_row *row,
 		       int64_t attempts, struct ar_str error);
 /* Columns of a due row: id, attempt, seq, event, then EVENT_COLUMNS. */

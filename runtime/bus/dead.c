@@ -12,6 +12,8 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LAST_MS  600000
 #define RETRY_AFTER_MAX  86400 /* seconds */
+#define WAIT_FIRST_MS    500
+#define WAIT_LAST_MS     60000
 
 int64_t backoff_ms(const struct ar_json *options, int64_t attempt)
 {
@@ -143,6 +145,29 @@ int delivery_fail(struct ar_scope *scope, struct sub *sub, int64_t id, struct ev
 		       "WHERE id = ? AND subscription = ? AND seq = ?",
 		       AR_ARGS(AR_J_INT(attempt), AR_J_INT(due), AR_J_STR(failure->error),
 			       AR_J_INT(id), AR_J_INT(sub->id), AR_J_INT(row->event.seq)),
+		       NULL);
+}
+
+/* The longer it has waited, the longer it waits: a quarter of its age, half a second to a minute. */
+static int64_t wait_ms(int64_t age)
+{
+	int64_t ms = AR_MIN(AR_MAX(age / 4, (int64_t)WAIT_FIRST_MS), (int64_t)WAIT_LAST_MS);
+
+	return ms / 2 + (int64_t)ar_random_below((uint64_t)(ms - ms / 2) + 1);
+}
+
+int delivery_wait(struct ar_scope *scope, struct sub *sub, int64_t id, const struct event_row *row,
+		  const struct failure *failure)
+{
+	int64_t now = ar_now_ms();
+	int64_t due = now + AR_MAX(wait_ms(now - row->event.time_ms), failure->retry_after_ms);
+
+	sub->next_due_ms = AR_MIN(sub->next_due_ms, due);
+	return ar_exec(scope,
+		       "UPDATE bus_delivery SET due_ms = ?, error = ? "
+		       "WHERE id = ? AND subscription = ? AND seq = ?",
+		       AR_ARGS(AR_J_INT(due), AR_J_STR(failure->error), AR_J_INT(id),
+			       AR_J_INT(sub->id), AR_J_INT(row->event.seq)),
 		       NULL);
 }
 

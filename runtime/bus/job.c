@@ -10,7 +10,8 @@
 
 #include <stdatomic.h>
 
-#define DELIVERY_MS (15 * 60 * 1000) /* the longest that one delivery may take */
+#define DELIVERY_MS (15 * 60 * 1000)      /* the longest that one delivery may take */
+#define UNTRIED_MS  (24 * 60 * 60 * 1000) /* after the event: from then on it counts */
 
 static void count(_Atomic uint64_t *counter, uint64_t n)
 {
@@ -65,6 +66,8 @@ static AR_YIELDS void deliver_one(struct job *job)
 		ar_err_clear();
 	} else {
 		failure_take(job->pool, &job->failure);
+		if (delivery.untried && ar_now_ms() - job->row.event.time_ms < UNTRIED_MS)
+			job->failure.outcome = UNTRIED;
 	}
 	ar_deadline_set(deadline);
 	ar_log_context_use(before);
@@ -148,6 +151,9 @@ static AR_YIELDS int report(struct worker *w, struct ar_scope *scope, struct job
 	}
 	if (job->failure.outcome == UNCOUNTED) {
 		sub->next_due_ms = 0;
+	} else if (job->failure.outcome == UNTRIED) {
+		if (delivery_wait(scope, sub, job->id, &job->row, &job->failure) != 0)
+			return -1;
 	} else if (job->failure.outcome != DONE) {
 		if (delivery_fail(scope, sub, job->id, &job->row, job->attempt + 1, &job->failure,
 				  &ended) != 0)

@@ -60,7 +60,10 @@ bool topic_matches(struct ar_str patterns, struct ar_str topic)
 struct ar_expr *condition_compile(struct ar_pool *pool, struct ar_str text)
 {
 	static const char *const roots[] = { "@event", NULL };
-	const struct ar_expr_names names = { .roots = roots };
+	static const char *const event[] = { "id",      "topic", "key",  "time",
+					     "traceId", "hops",  "data", NULL };
+	static const char *const *const members[] = { event };
+	const struct ar_expr_names names = { .roots = roots, .members = members };
 	struct ar_expr *expr;
 
 	if (ar_expr_parse(pool, text, &expr) != 0 || ar_expr_check_test(expr, &names) != 0)

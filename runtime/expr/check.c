@@ -59,6 +59,24 @@ static bool members_ok(const struct node *node)
 	return true;
 }
 
+static int check_member(const struct ar_expr *expr, const struct node *node,
+			const char *const *members)
+{
+	struct ar_buf *known = ar_buf_new(expr->pool, 4096);
+
+	if (members == NULL || node->nparts < 2)
+		return 0;
+	for (size_t i = 0; members[i] != NULL; i++) {
+		if (ar_str_is(node->parts[1], members[i]))
+			return 0;
+		ar_buf_z(known, i > 0 ? ", " : "");
+		ar_buf_z(known, members[i]);
+	}
+	return ar_fail(AR_E_EXPR_MEMBER, "name", ar_strz(expr->pool, path_text(expr, node)),
+		       "position", expr_position(expr, node->at), "known",
+		       ar_strz(expr->pool, ar_buf_view(known)));
+}
+
 static int check_path(struct ar_expr *expr, struct node *node, const struct ar_expr_names *names)
 {
 	struct ar_expr_field *field = &node->field;
@@ -69,7 +87,7 @@ static int check_path(struct ar_expr *expr, struct node *node, const struct ar_e
 		node->root = i;
 		node->used = 1;
 		node->type = AR_X_JSON;
-		return 0;
+		return check_member(expr, node, names->members != NULL ? names->members[i] : NULL);
 	}
 	*field = (struct ar_expr_field){ .used = node->nparts };
 	if (node->parts[0].p[0] == '@' || names->field == NULL ||

@@ -20,7 +20,9 @@ extern const struct ar_err_def AR_E_EXPR_FIELD[1];  /* 422 expr/unknown-field: n
 extern const struct ar_err_def
 	AR_E_EXPR_FUNCTION[1];                     /* 422 expr/unknown-function: name, position */
 extern const struct ar_err_def AR_E_EXPR_PARAM[1]; /* 422 expr/unbound: name, position */
-extern const struct ar_err_def AR_E_EXPR_TYPE[1];  /* 422 expr/type: position, expected, found */
+extern const struct ar_err_def
+	AR_E_EXPR_MEMBER[1]; /* 422 expr/unknown-member: name, position, known */
+extern const struct ar_err_def AR_E_EXPR_TYPE[1]; /* 422 expr/type: position, expected, found */
 extern const struct ar_err_def *const ar_expr_errors[]; /* all of them; ends with NULL */
 
 #define AR_EXPR_LENGTH_MAX 8192 /* bytes of text */
@@ -71,6 +73,9 @@ struct ar_expr_names {
 	 * "@event", "steps", "input". Ends with NULL. A path that starts with a root is that value's
 	 * member; a missing member is null. */
 	const char *const *roots;
+	/* The members that each root has, in the order of roots: others are refused with
+	 * AR_E_EXPR_MEMBER. NULL for a root, or for all: any. */
+	const char *const *const *members;
 	/* Every other path. Returns false for a name that it does not know. May be NULL. parts are
 	 * views into the expression's text. */
 	bool (*field)(void *arg, const struct ar_str *parts, size_t nparts,

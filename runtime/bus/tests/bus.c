@@ -8,7 +8,7 @@
 
 /* ---- a target that keeps a record ---- */
 
-#define LOG_MAX 4096
+#define LOG_MAX 8192
 
 struct record {
 	char target[16], key[16];
@@ -24,6 +24,7 @@ static const struct ar_err_def *fail_with;
 static const char *fail_target; /* only there; NULL: everywhere */
 static int64_t work_ms;         /* a delivery takes so long */
 static const char *retry_after;
+static bool untried; /* what fails says so */
 
 static int take_record(struct ar_delivery *d)
 {
@@ -38,6 +39,7 @@ static int take_record(struct ar_delivery *d)
 	if (r->n == fail_n && fail_times > 0 &&
 	    (fail_target == NULL || strcmp(fail_target, r->target) == 0)) {
 		fail_times--;
+		d->untried = untried;
 		if (retry_after != NULL)
 			return ar_fail(fail_with, "retryAfter", retry_after);
 		return ar_fail(fail_with, "why", "asked to");
@@ -94,6 +96,7 @@ static void reset(struct rig *rig)
 	fail_with = AR_E_UNAVAILABLE;
 	work_ms = 0;
 	fail_target = retry_after = NULL;
+	untried = false;
 	rig_exec(rig, "CREATE TABLE effect (n BIGINT NOT NULL, key TEXT NOT NULL)");
 }
 
@@ -385,6 +388,47 @@ TEST(tries_again_and_keeps_the_others_waiting)
 
 		CHECK_RANGE(pause, 500 << (i - 2), (1000 << (i - 2)) + 50);
 	}
+}
+
+/* No room for it, a hundred times: it waits, ever longer, its key with it, and is then delivered at
+ * its first attempt. */
+TEST(waits_for_room_without_using_up_attempts)
+{
+	reset(rig);
+	untried = true;
+	fail_n = 1;
+	fail_times = 100;
+	fail_with = AR_E_TOO_MANY;
+	subscribe(rig, "s", "*", "");
+	rig_publish(rig, "t", "a", 1);
+	rig_publish(rig, "t", "a", 2);
+	rig_publish(rig, "t", "b", 3);
+	rig_sleep(10000);
+	CHECK_RANGE(nrecord, 10, 30);
+	rig_sleep(3 * 3600000);
+	CHECK_INT(nrecord, 103);
+	CHECK_INT(record[101].n, 1);
+	CHECK_INT(record[101].attempt, 1);
+	CHECK_INT(record[102].n, 2);
+	CHECK(record[100].at_ms - record[99].at_ms <= 61000);
+	CHECK_INT(rig_count(rig, "SELECT count(*) FROM bus_dead"), 0);
+	CHECK_INT(rig_count(rig, "SELECT count(*) FROM bus_delivery"), 0);
+}
+
+/* But not for ever. */
+TEST(no_room_for_a_day_counts)
+{
+	reset(rig);
+	untried = true;
+	fail_n = 1;
+	fail_times = 1000000;
+	fail_with = AR_E_TOO_MANY;
+	subscribe(rig, "s", "*", "");
+	rig_publish(rig, "t", "a", 1);
+	rig_sleep(23 * 3600000);
+	CHECK_INT(rig_count(rig, "SELECT max(attempt) FROM bus_delivery"), 0);
+	rig_sleep(3 * 3600000);
+	CHECK_INT(rig_count(rig, "SELECT attempts FROM bus_dead"), 10);
 }
 
 static int64_t dead_letter(struct rig *rig)
@@ -826,6 +870,8 @@ int main(void)
 		cmocka_unit_test(keeps_the_order_of_a_key),
 		cmocka_unit_test(events_without_a_key_run_side_by_side),
 		cmocka_unit_test(tries_again_and_keeps_the_others_waiting),
+		cmocka_unit_test(waits_for_room_without_using_up_attempts),
+		cmocka_unit_test(no_room_for_a_day_counts),
 		cmocka_unit_test(gives_up_after_the_last_attempt),
 		cmocka_unit_test(refusals_are_dead_at_once),
 		cmocka_unit_test(heeds_pauses),

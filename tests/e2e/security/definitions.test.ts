@@ -81,6 +81,32 @@ describe.each(stores)("on %s", (store) => {
       for (const table of Object.keys(before).filter((t) => /data_collections|data_notes|auth_users/.test(t))) expect(now[table]).toEqual(before[table]);
     });
 
+    it("has no rule that asks for what nobody has, and is told what there is", async () => {
+      const known = "id, email, name, verified, roles, permissions";
+      const held = await dump(server);
+      for (const language of languages) {
+        const rows: [string, string, object, RegExp][] = [
+          ["PATCH", "/collections/notes", { rules: { list: "@auth.role = 'admin'" } }, /^data\/rule$/],
+          ["PATCH", "/collections/notes", { rules: { list: "title = @auth.nick.x" } }, /^data\/rule$/],
+          ["PATCH", "/buckets/files-alpha", { rules: { list: "@auth.role = 'admin'" } }, /^invalid$/],
+        ];
+        for (const [method, path, body, code] of rows) {
+          const answer = await send(method, path, body, language);
+          expectProblem(answer, { status: 422, code, language });
+          expect(answer.json.fields["rules.list"].code).toBe("expression");
+          expect(answer.json.fields["rules.list"].message).toContain(known);
+        }
+        const filter = await send("GET", `/collections/notes/records?filter=${encodeURIComponent("title = @auth.nick")}`, undefined, language);
+        expectProblem(filter, { status: 422, code: "expr/unknown-member", language });
+        expect(filter.json.params.known).toBe(known);
+        expectProblem(await send("GET", `/collections/notes/records?filter=${encodeURIComponent("title = @request.body")}`, undefined, language), { status: 422, code: "expr/unknown-member", language });
+        expectProblem(await send("PUT", "/subscriptions/members", { topics: "a", kind: "function", target: "greet", condition: "@event.name = 'x'" }, language), { status: 422, code: "expr/unknown-member", language });
+        expectProblem(await send("PUT", "/workflows/members", { steps: { a: { action: "events.publish", input: { event: "${run.name}" } } } }, language), { status: 422, code: "workflow/definition", language });
+      }
+      for (const member of [...known.split(", "), "roles.0"]) expect((await send("GET", `/collections/notes/records?filter=${encodeURIComponent(`title != '' || @auth.${member} = null`)}`)).status).toBe(200);
+      expectUnchanged(held, await dump(server));
+    });
+
     it("may be named like a word of SQL, hold texts like code, and works", async () => {
       const words = ["select", "table", "order", "group", "index", "from", "where", "drop", "primary", "check", "default", "values", "null_", "and", "limit", "user"];
       const made = await send("POST", "/collections", { name: "transaction", fields: words.map((name) => ({ name, type: "text", indexed: name === "order", default: "'; DROP TABLE auth_users; --" })), rules: { list: "order = \"'; DROP TABLE auth_users; --\" || user != 'x'", view: "" } });
