@@ -201,23 +201,10 @@ AR_YIELDS static int object_event(struct ar_call *call, const char *topic, struc
 	return ar_publish(&call->scope, topic, order, data, NULL);
 }
 
-static bool etag_listed(struct ar_str list, struct ar_str etag)
-{
-	while (list.n > 0) {
-		struct ar_str one = ar_str_trim(ar_str_cut(&list, ','));
-
-		if (ar_str_starts(one, AR_STR("W/")))
-			one = ar_str_sub(one, 2, one.n);
-		if (ar_str_is(one, "*") || ar_str_eq(one, etag))
-			return true;
-	}
-	return false;
-}
-
 /* If-None-Match: * puts only what is not there; If-Match only over what is known. */
 static int put_conditions(struct ar_call *call, const struct storage_object *before, bool found)
 {
-	if (found && etag_listed(ar_in_str(call, "ifNoneMatch"), etag_of(call->pool, before)))
+	if (found && ar_none_match_names(call, etag_of(call->pool, before)))
 		return ar_fail(AR_E_PRECONDITION);
 	if (!found && ar_in_str(call, "ifMatch").n > 0)
 		return ar_fail(AR_E_PRECONDITION);
@@ -333,7 +320,7 @@ AR_YIELDS int storage_object_get(struct ar_call *call)
 	if (ar_check_if_match(call, etag_of(call->pool, &object)) != 0)
 		return -1;
 	get_headers(call, &object);
-	if (etag_listed(ar_in_str(call, "ifNoneMatch"), etag_of(call->pool, &object))) {
+	if (ar_none_match_names(call, etag_of(call->pool, &object))) {
 		call->reply.status = 304;
 		return ar_reply_none(call);
 	}

@@ -185,6 +185,9 @@ struct ar_str ar_in_str(struct ar_call *call, const char *name); /* empty when n
 int64_t ar_in_int(struct ar_call *call, const char *name, int64_t otherwise);
 bool ar_in_bool(struct ar_call *call, const char *name, bool otherwise);
 struct ar_json *ar_in(struct ar_call *call, const char *name); /* NULL when not given or null */
+/* A text input "a, b,c" as names; field/too-many when there are more than max. */
+int ar_in_names(struct ar_call *call, const char *name, struct ar_str *names, size_t max,
+		size_t *ret_count);
 
 struct ar_jw *ar_reply_json(struct ar_call *call, int status); /* writer; status 0: the row's */
 int ar_reply_struct(struct ar_call *call, const void *value);  /* printed by the row's `out` */
@@ -196,6 +199,8 @@ void ar_reply_header(struct ar_call *call, const char *name, struct ar_str value
 /* "If-Match" against the current ETag text (with quotes): AR_E_PRECONDITION when it does not
  * match; no If-Match passes. */
 int ar_check_if_match(struct ar_call *call, struct ar_str etag);
+/* "If-None-Match" names the current ETag, strong or weak, or "*". */
+bool ar_none_match_names(struct ar_call *call, struct ar_str etag);
 
 /* ---- registration: at start, before the loops ---- */
 

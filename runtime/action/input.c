@@ -261,3 +261,23 @@ bool ar_in_bool(struct ar_call *call, const char *name, bool otherwise)
 {
 	return ar_json_truth(call->input, name, otherwise);
 }
+
+int ar_in_names(struct ar_call *call, const char *name, struct ar_str *names, size_t max,
+		size_t *ret_count)
+{
+	struct ar_str left = ar_in_str(call, name);
+	size_t count = 0;
+
+	while (left.n > 0) {
+		struct ar_str one = ar_str_trim(ar_str_cut(&left, ','));
+
+		if (one.n == 0)
+			continue;
+		if (count == max)
+			return ar_fail_field(name, "too-many", "max",
+					     ar_printf(call->pool, "%zu", max));
+		names[count++] = one;
+	}
+	*ret_count = count;
+	return 0;
+}

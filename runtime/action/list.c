@@ -31,34 +31,11 @@ const struct ar_field list_fields[] = {
 	{ 0 },
 };
 
-/* "a, b,c" into at most `max` names. */
-static int parse_names(struct ar_call *call, const char *input, struct ar_str *names, size_t max,
-		       size_t *ret_count)
-{
-	struct ar_str left = ar_in_str(call, input);
-	size_t count = 0;
-
-	if (left.n == 0)
-		return 0;
-	while (left.p != NULL) {
-		struct ar_str name = ar_str_trim(ar_str_cut(&left, ','));
-
-		if (name.n == 0)
-			continue;
-		if (count == max)
-			return ar_fail_field(input, "too-many", "max",
-					     ar_printf(call->pool, "%zu", max));
-		names[count++] = name;
-	}
-	*ret_count = count;
-	return 0;
-}
-
 static int parse_sort(struct ar_call *call, struct ar_list *list)
 {
 	struct ar_str names[AR_LIST_SORT_MAX] = { 0 };
 
-	if (parse_names(call, "sort", names, AR_LIST_SORT_MAX, &list->nsort) != 0)
+	if (ar_in_names(call, "sort", names, AR_LIST_SORT_MAX, &list->nsort) != 0)
 		return -1;
 	for (size_t i = 0; i < list->nsort; i++) {
 		bool sign = names[i].n > 0 && (names[i].p[0] == '-' || names[i].p[0] == '+');
@@ -155,8 +132,8 @@ int ar_list_parse(struct ar_call *call, struct ar_list *ret)
 		     : ar_str_is(count, "estimated") ? AR_COUNT_ESTIMATED
 						     : AR_COUNT_NONE;
 	if (parse_sort(call, ret) != 0 ||
-	    parse_names(call, "fields", ret->fields, AR_LIST_NAMES_MAX, &ret->nfields) != 0 ||
-	    parse_names(call, "expand", ret->expand, AR_LIST_NAMES_MAX, &ret->nexpand) != 0 ||
+	    ar_in_names(call, "fields", ret->fields, AR_LIST_NAMES_MAX, &ret->nfields) != 0 ||
+	    ar_in_names(call, "expand", ret->expand, AR_LIST_NAMES_MAX, &ret->nexpand) != 0 ||
 	    parse_cursor(call, ret) != 0)
 		return -1;
 	return parse_page(call, ret);

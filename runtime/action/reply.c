@@ -89,3 +89,18 @@ int ar_check_if_match(struct ar_call *call, struct ar_str etag)
 	}
 	return ar_fail(AR_E_PRECONDITION);
 }
+
+bool ar_none_match_names(struct ar_call *call, struct ar_str etag)
+{
+	struct ar_str list = ar_in_str(call, "ifNoneMatch");
+
+	while (list.n > 0) {
+		struct ar_str one = ar_str_trim(ar_str_cut(&list, ','));
+
+		if (ar_str_starts(one, AR_STR("W/")))
+			one = ar_str_sub(one, 2, one.n);
+		if (ar_str_is(one, "*") || ar_str_eq(one, etag))
+			return true;
+	}
+	return false;
+}
