@@ -65,37 +65,12 @@ int folder_lock(void)
 	return code == EWOULDBLOCK ? 1 : fail_os("lock", "apprun.lock");
 }
 
-static int write_whole(int fd, struct ar_str text)
-{
-	while (text.n > 0) {
-		ssize_t n = write(fd, text.p, text.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		text = ar_str_sub(text, (size_t)n, text.n);
-	}
-	return fsync(fd);
-}
-
 int folder_write(const char *name, struct ar_str text)
 {
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	const char *temporary = ar_printf(pool, "%s.%ld.tmp", name, (long)getpid());
-	int fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-	if (fd < 0)
-		return fail_os("make", temporary);
-	bool ok = fchmod(fd, 0600) == 0 && write_whole(fd, text) == 0;
-
-	ok = close(fd) == 0 && ok;
-	if (!ok || renameat(dir_fd, temporary, dir_fd, name) != 0) {
-		fail_os("write", name);
-		unlinkat(dir_fd, temporary, 0);
-		return -1;
-	}
-	return fsync(dir_fd) == 0 ? 0 : fail_os("write", name);
+	return ar_file_put(dir_fd, name, temporary, text) == 0 ? 0 : fail_os("write", name);
 }
 
 int folder_read(struct ar_pool *pool, const char *name, struct ar_str *ret)

@@ -9,7 +9,6 @@
 #include "notify/notify_int.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -178,7 +177,7 @@ static int mail_fill(struct ar_call *call, const struct server *server, struct a
 /* ---- the outbox ---- */
 
 struct outbox {
-	const char *folder, *tenant_folder, *path, *temporary;
+	const char *folder, *tenant_folder, *name, *temporary;
 	struct ar_str message;
 };
 
@@ -187,54 +186,16 @@ static int outbox_failed(const char *path)
 	return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", path, strerror(errno));
 }
 
-static int write_all(int fd, struct ar_str s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		s = ar_str_sub(s, (size_t)n, s.n);
-	}
-	return fsync(fd);
-}
-
-static int folder_sync(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
-
-	if (fd < 0)
-		return -1;
-	rc = fsync(fd);
-	close(fd);
-	return rc;
-}
-
-/* A message is there whole or not at all, also after a crash. */
 static int outbox_write(void *arg)
 {
 	const struct outbox *out = arg;
-	int fd, rc;
 
 	if ((mkdir(out->folder, 0700) != 0 && errno != EEXIST) ||
 	    (mkdir(out->tenant_folder, 0700) != 0 && errno != EEXIST))
 		return outbox_failed(out->tenant_folder);
-	fd = open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return outbox_failed(out->temporary);
-	rc = write_all(fd, out->message);
-	close(fd);
-	if (rc == 0)
-		rc = rename(out->temporary, out->path);
-	if (rc == 0)
-		rc = folder_sync(out->tenant_folder);
-	if (rc == 0)
-		return 0;
-	outbox_failed(out->path);
-	unlink(out->temporary);
-	return -1;
+	if (ar_file_put_in(out->tenant_folder, out->name, out->temporary, out->message) != 0)
+		return outbox_failed(out->tenant_folder);
+	return 0;
 }
 
 /* The file's name comes from a digest: a message-id that a caller chose names no path. */
@@ -248,8 +209,8 @@ AR_YIELDS static int outbox_put(struct ar_call *call, const struct ar_mail *mail
 		return -1;
 	out.folder = ar_printf(pool, "%s/outbox", ar_config_strz("data"));
 	out.tenant_folder = ar_printf(pool, "%s/%.*s", out.folder, AR_FMT(call->tenant->name));
-	out.path = ar_printf(pool, "%s/%.*s.eml", out.tenant_folder, AR_FMT(name));
-	out.temporary = ar_printf(pool, "%s/.%.*s", out.tenant_folder, AR_FMT(ar_id(pool)));
+	out.name = ar_printf(pool, "%.*s.eml", AR_FMT(name));
+	out.temporary = ar_printf(pool, ".%.*s", AR_FMT(ar_id(pool)));
 	return ar_offload(AR_OFFLOAD_IO, outbox_write, &out);
 }
 

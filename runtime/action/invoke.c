@@ -19,16 +19,9 @@ struct file_read {
 static int read_whole(void *arg)
 {
 	struct file_read *job = arg;
-	size_t done = 0;
 
-	while (done < job->n) {
-		ssize_t n =
-			pread(job->fd, job->p + done, job->n - done, job->offset + (int64_t)done);
-
-		if (n <= 0)
-			return ar_fail_why(AR_E_INTERNAL, "a file ended before its length");
-		done += (size_t)n;
-	}
+	if (ar_read_at(job->fd, job->p, job->n, job->offset) != 0)
+		return ar_fail_why(AR_E_INTERNAL, "a file ended before its length");
 	return 0;
 }
 

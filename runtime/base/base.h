@@ -20,5 +20,6 @@
 #include "base/map.h"
 #include "base/list.h"
 #include "base/embed.h"
+#include "base/file.h"
 
 #endif

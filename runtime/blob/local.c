@@ -21,7 +21,7 @@ const struct ar_err_def AR_E_BLOB_FULL[1] = { { "blob/full", 507 } };
 static char root[3072];
 
 struct path {
-	char tenant[3200], folder[3216], file[3280], temporary[3284];
+	char tenant[3200], folder[3216], file[3280];
 };
 
 /* The runtime gives checked names only; a bug there must not become a way out of the folder. */
@@ -42,7 +42,6 @@ static void path_make(struct path *path, struct ar_str tenant, struct ar_str id)
 	snprintf(path->tenant, sizeof(path->tenant), "%s/%.*s", root, AR_FMT(tenant));
 	snprintf(path->folder, sizeof(path->folder), "%s/%.2s", path->tenant, id.p + id.n - 2);
 	snprintf(path->file, sizeof(path->file), "%s/%.*s", path->folder, AR_FMT(id));
-	snprintf(path->temporary, sizeof(path->temporary), "%s.tmp", path->file);
 }
 
 static int fail_errno(const char *path)
@@ -54,17 +53,6 @@ static int fail_errno(const char *path)
 	return ar_fail_why(AR_E_UNAVAILABLE, "%s: %s", path, strerror(error));
 }
 
-static int folder_sync(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed;
-
-	if (fd < 0)
-		return -1;
-	failed = fsync(fd);
-	close(fd);
-	return failed;
-}
-
 /* A new folder is on disk when its parent is. Whoever finds it made must not be faster than the sync
  * of who made it. */
 static int folder_make(const char *path, const char *parent)
@@ -74,7 +62,7 @@ static int folder_make(const char *path, const char *parent)
 
 	pthread_mutex_lock(&lock);
 	if (mkdir(path, 0700) == 0) {
-		if (folder_sync(parent) != 0)
+		if (ar_folder_sync(parent) != 0)
 			rc = fail_errno(parent);
 	} else if (errno != EEXIST) {
 		rc = fail_errno(path);
@@ -101,49 +89,21 @@ struct put {
 	unsigned char digest[AR_SHA256_LEN];
 };
 
-static int write_all(int fd, struct ar_str bytes)
-{
-	while (bytes.n > 0) {
-		ssize_t n = write(fd, bytes.p, AR_MIN(bytes.n, (size_t)1 << 20));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		bytes = ar_str_n(bytes.p + n, bytes.n - (size_t)n);
-	}
-	return 0;
-}
-
-static int file_write(const struct path *path, struct ar_str bytes)
-{
-	int fd = open(path->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc, error;
-
-	if (fd < 0)
-		return -1;
-	rc = write_all(fd, bytes) != 0 || fsync(fd) != 0 ? -1 : 0;
-	error = errno;
-	close(fd); /* synced: it has nothing more to say */
-	if (rc == 0 && (rc = rename(path->temporary, path->file)) != 0)
-		error = errno;
-	if (rc != 0) {
-		unlink(path->temporary);
-		errno = error;
-		return -1;
-	}
-	return folder_sync(path->folder);
-}
-
 static int put_run(void *arg)
 {
 	struct put *put = arg;
+	char name[AR_ID_LEN + 1], temporary[AR_ID_LEN + 5];
 	struct path path;
 
 	path_make(&path, put->tenant, put->id);
+	snprintf(name, sizeof(name), "%.*s", AR_FMT(put->id));
+	snprintf(temporary, sizeof(temporary), "%s.tmp", name);
 	ar_sha256(put->bytes.p, put->bytes.n, put->digest);
 	if (folder_make(path.tenant, root) != 0 || folder_make(path.folder, path.tenant) != 0)
 		return -1;
-	return file_write(&path, put->bytes) == 0 ? 0 : fail_errno(path.file);
+	return ar_file_put_in(path.folder, name, temporary, put->bytes) == 0
+		       ? 0
+		       : fail_errno(path.file);
 }
 
 AR_YIELDS int ar_blob_put(struct ar_pool *pool, struct ar_str tenant, struct ar_str bytes,

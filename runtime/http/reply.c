@@ -4,7 +4,6 @@
  * Headers of the connection (Content-Length, Connection, Date...) are the server's: a handler's own
  * are left out, and so is one with a line break or another control character in it.
  */
-#include <errno.h>
 
 #include "http/server_int.h"
 
@@ -133,17 +132,9 @@ struct block {
 static int block_read(void *arg)
 {
 	struct block *b = arg;
-	size_t got = 0;
 
-	while (got < b->n) {
-		ssize_t r = pread(b->fd, b->p + got, b->n - got, b->offset + (off_t)got);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return ar_fail_why(AR_E_INTERNAL, "file ended early or cannot be read");
-		got += (size_t)r;
-	}
+	if (ar_read_at(b->fd, b->p, b->n, b->offset) != 0)
+		return ar_fail_why(AR_E_INTERNAL, "file ended early or cannot be read");
 	return 0;
 }
 
