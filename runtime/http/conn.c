@@ -30,16 +30,6 @@ void conn_unref(struct conn *c)
 	ar_heap_free(c);
 }
 
-static void conn_unlink(struct conn *c)
-{
-	if (c->prev != NULL)
-		c->prev->next = c->next;
-	else
-		c->l->conns = c->next;
-	if (c->next != NULL)
-		c->next->prev = c->prev;
-}
-
 /* h2o has closed the socket, by itself or because we asked for it. */
 static void on_close(void *arg)
 {
@@ -54,7 +44,7 @@ static void on_close(void *arg)
 		exchange_gone(ex);
 	}
 	h2_done(c);
-	conn_unlink(c);
+	DL_DELETE(c->l->conns, c);
 	atomic_fetch_sub(&c->l->nconns, 1);
 	atomic_fetch_sub(&c->l->server->open, 1);
 	conn_unref(c);
@@ -83,10 +73,7 @@ void conn_open(struct sloop *l, int fd, const struct sockaddr_storage *peer)
 	c->refs = 1;
 	peer_text(peer, c->peer);
 	ar_buf_init(&c->in, SIZE_MAX); /* h1.c and h2.c bound what they leave in it */
-	c->next = l->conns;
-	if (l->conns != NULL)
-		l->conns->prev = c;
-	l->conns = c;
+	DL_PREPEND(l->conns, c);
 	c->sock = h2o_evloop_socket_create(l->evloop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
 	c->sock->on_close.cb = on_close;
 	c->sock->on_close.data = c;

@@ -17,10 +17,7 @@ struct ar_http_int *exchange_new(struct conn *c, int64_t now_us)
 	ex->http.peer = ar_str_dup(pool, ar_str(c->peer));
 	ex->l = c->l;
 	ex->conn = c;
-	ex->next = c->first;
-	if (c->first != NULL)
-		c->first->prev = ex;
-	c->first = ex;
+	DL_PREPEND(c->first, ex);
 	c->l->nexchanges++;
 	ar_buf_init(&ex->body, c->l->server->options.body_max);
 	return ex;
@@ -30,13 +27,7 @@ static void exchange_unlink(struct ar_http_int *ex)
 {
 	if (ex->conn == NULL)
 		return;
-	if (ex->prev != NULL)
-		ex->prev->next = ex->next;
-	else
-		ex->conn->first = ex->next;
-	if (ex->next != NULL)
-		ex->next->prev = ex->prev;
-	ex->prev = ex->next = NULL;
+	DL_DELETE(ex->conn->first, ex);
 	ex->conn = NULL;
 }
 
