@@ -28,13 +28,7 @@ static void job_unlink(struct job *job)
 	if (sub != NULL)
 		sub->running--;
 	w->njobs--;
-	if (job->prev != NULL)
-		job->prev->next = job->next;
-	else
-		w->running = job->next;
-	if (job->next != NULL)
-		job->next->prev = job->prev;
-	job->prev = job->next = NULL;
+	DL_DELETE(w->running, job);
 }
 
 static void job_free(struct job *job)
@@ -237,10 +231,7 @@ static void job_start(struct worker *w, struct sub *sub, const struct ar_rows *r
 	sub->jobs++;
 	sub->running++;
 	w->njobs++;
-	job->next = w->running;
-	if (job->next != NULL)
-		job->next->prev = job;
-	w->running = job;
+	DL_PREPEND(w->running, job);
 	/* NULL when it has ended already: then it has reported too, or is free. */
 	struct ar_fiber *fiber = ar_go("bus delivery", job_run, job, AR_NO_DEADLINE);
 
