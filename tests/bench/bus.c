@@ -6,11 +6,8 @@
  * fibers, without keys; with 50 keys. The CPU is the whole process's, publishing included.
  */
 #include "bus/bus.h"
+#include "tests/bench/bench.h"
 
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static struct ar_store *store;
@@ -19,17 +16,6 @@ static struct ar_db *db;
 static int64_t events = 50000, published, delivered;
 static int publishers;
 static bool keyed;
-
-static void need(int rc, const char *what)
-{
-	const struct ar_err *err = ar_err();
-
-	if (rc == 0)
-		return;
-	fprintf(stderr, "%s: %s: %s\n", what, err != NULL ? err->def->slug : "",
-		err != NULL && err->why != NULL ? err->why : "");
-	exit(1);
-}
 
 static int deliver(struct ar_delivery *d)
 {
@@ -60,15 +46,6 @@ static void publisher(void *arg)
 		ar_pool_free(pool);
 	}
 	publishers--;
-}
-
-static int64_t cpu_us(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * INT64_C(1000000) + u.ru_utime.tv_usec +
-	       u.ru_stime.tv_usec;
 }
 
 static void measure(const char *what, const char *kind, bool keys)
@@ -119,14 +96,6 @@ static void run(void *arg)
 	ar_loop_stop(loop);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct ar_migration_set sets[] = { { "bus", ar_bus_migrations }, { 0 } };
@@ -149,6 +118,6 @@ int main(int argc, char **argv)
 	ar_loop_free(loop);
 	ar_store_close(store);
 	ar_offload_stop();
-	nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	folder_remove(folder);
 	return 0;
 }

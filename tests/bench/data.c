@@ -4,9 +4,8 @@
  *
  * build-release/tests/bench/bench_data [records]
  */
-#include <sys/resource.h>
-
 #include "data/tests/world.h"
+#include "tests/bench/bench.h"
 
 #define RULE "\"owner = @auth.id || open = true\""
 #define COLLECTION                                                                                 \
@@ -15,15 +14,6 @@
 	","                                                                                        \
 	"{\"name\":\"owner\",\"type\":\"text\"},{\"name\":\"body\",\"type\":\"text\"}],"           \
 	"\"rules\":{\"list\":" RULE ",\"view\":" RULE ",\"create\":\"owner = @auth.id\"}}"
-
-static int64_t cpu_us(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64_C(1000000) +
-	       usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-}
 
 static AR_YIELDS void enter(struct world *w, const char *action, const char *input)
 {

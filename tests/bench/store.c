@@ -5,14 +5,11 @@
  * The disk's own fdatasync latency is printed with it: durable figures mean little without.
  */
 #include "store/store.h"
+#include "tests/bench/bench.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static struct ar_store *store;
@@ -22,17 +19,6 @@ static _Atomic int64_t done, serial;
 static int64_t end_ms;
 static void (*work)(struct ar_db *db);
 static pthread_barrier_t all;
-
-static void need(int rc, const char *what)
-{
-	const struct ar_err *err = ar_err();
-
-	if (rc == 0)
-		return;
-	fprintf(stderr, "%s: %s: %s\n", what, err != NULL ? err->def->slug : "",
-		err != NULL && err->why != NULL ? err->why : "");
-	exit(1);
-}
 
 static void create(struct ar_db *db)
 {
@@ -139,20 +125,11 @@ static void *thread(void *arg)
 	return NULL;
 }
 
-static double cpu_s(void)
-{
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
 static void measure(const char *name, void (*fn)(struct ar_db *db))
 {
 	struct ar_store_stats before, after;
 	pthread_t threads[16];
-	double cpu = cpu_s();
+	int64_t cpu = cpu_us();
 	int64_t began = ar_mono_ms();
 
 	work = fn;
@@ -168,7 +145,7 @@ static void measure(const char *name, void (*fn)(struct ar_db *db))
 	ar_store_stats(store, &after);
 	printf("%-8s %9.0f/s  %6.2f us CPU each", name,
 	       (double)done * 1000 / (double)(ar_mono_ms() - began),
-	       (cpu_s() - cpu) * 1e6 / (double)done);
+	       (double)(cpu_us() - cpu) / (double)done);
 	if (after.commits > before.commits)
 		printf("  %.1f units a commit", (double)(after.units - before.units) /
 							(double)(after.commits - before.commits));
@@ -236,11 +213,6 @@ static void disk(const char *folder)
 	close(fd);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
 int main(int argc, char **argv)
 {
 	char folder[] = "./bench-store-XXXXXX";
@@ -273,6 +245,6 @@ int main(int argc, char **argv)
 	pthread_join(t, NULL);
 	ar_store_close(store);
 	ar_offload_stop();
-	nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	folder_remove(folder);
 	return 0;
 }
