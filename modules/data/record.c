@@ -86,27 +86,33 @@ static bool shape_has(const struct data_shape *shape, size_t field)
 static const struct ar_str fixed_keys[] = { AR_STR("\"id\":"), AR_STR("\"created\":"),
 					    AR_STR("\"updated\":") };
 
-static void write_cell(struct ar_jw *w, const struct ar_rows *rows, const struct data_field *field)
+static void write_member(struct ar_jw *w, const struct ar_rows *rows,
+			 const struct data_field *field)
 {
 	if (ar_col_null(rows, field->cell)) {
+		ar_jw_key_made(w, field->key);
 		ar_jw_null(w);
 		return;
 	}
 	switch (field->expr) {
 	case AR_X_BOOL:
+		ar_jw_key_made(w, field->key);
 		ar_jw_bool(w, ar_col_int(rows, field->cell) != 0);
 		break;
 	case AR_X_INT:
+		ar_jw_key_made(w, field->key);
 		ar_jw_int(w, ar_col_int(rows, field->cell));
 		break;
 	case AR_X_FLOAT:
+		ar_jw_key_made(w, field->key);
 		ar_jw_float(w, ar_col_float(rows, field->cell));
 		break;
 	case AR_X_JSON:
+		ar_jw_key_made(w, field->key);
 		ar_jw_raw(w, ar_col_str(rows, field->cell));
 		break;
 	default:
-		ar_jw_str(w, ar_col_str(rows, field->cell));
+		ar_jw_member_str(w, field->key, ar_col_str(rows, field->cell));
 	}
 }
 
@@ -117,14 +123,11 @@ void data_write_row(struct ar_jw *w, const struct data_collection *collection,
 	for (size_t i = 0; i < AR_COUNT(fixed_keys); i++) {
 		if (!shape->all && !shape->fixed[i])
 			continue;
-		ar_jw_key_made(w, fixed_keys[i]);
-		ar_jw_plain(w, ar_col_str(rows, i));
+		ar_jw_member_plain(w, fixed_keys[i], ar_col_str(rows, i));
 	}
 	for (size_t i = 0; i < collection->nfields; i++) {
-		if (!shape_has(shape, i))
-			continue;
-		ar_jw_key_made(w, collection->fields[i].key);
-		write_cell(w, rows, &collection->fields[i]);
+		if (shape_has(shape, i))
+			write_member(w, rows, &collection->fields[i]);
 	}
 	ar_jw_object_end(w);
 }
@@ -138,10 +141,8 @@ struct ar_str data_record_text(struct ar_pool *pool, const struct data_collectio
 
 	ar_jw_init(&w, buf);
 	ar_jw_object(&w);
-	for (size_t i = 0; i < AR_COUNT(fixed_keys); i++, value = value->next) {
-		ar_jw_key_made(&w, fixed_keys[i]);
-		ar_jw_plain(&w, value->s);
-	}
+	for (size_t i = 0; i < AR_COUNT(fixed_keys); i++, value = value->next)
+		ar_jw_member_plain(&w, fixed_keys[i], value->s);
 	for (size_t i = 0; i < collection->nfields; i++, value = value->next) {
 		ar_jw_key_made(&w, collection->fields[i].key);
 		ar_jw_value(&w, value);

@@ -107,6 +107,9 @@ void ar_jw_strz(struct ar_jw *w, const char *s);     /* NULL writes null */
 void ar_jw_time(struct ar_jw *w, int64_t ms);        /* RFC 3339 text */
 void ar_jw_raw(struct ar_jw *w, struct ar_str json); /* text that is JSON already */
 void ar_jw_value(struct ar_jw *w, const struct ar_json *value);
+/* A key as for ar_jw_key_made() and its string, at once: what most of a record is. */
+void ar_jw_member_str(struct ar_jw *w, struct ar_str made, struct ar_str s);
+void ar_jw_member_plain(struct ar_jw *w, struct ar_str made, struct ar_str s);
 
 int ar_json_write(struct ar_buf *buf, const struct ar_json *value);
 struct ar_str ar_json_print(struct ar_pool *pool,

@@ -233,15 +233,24 @@ static char *string_bytes(struct ar_buf *buf, char *out, const unsigned char *s,
 	return out;
 }
 
-static inline void string(struct ar_jw *w, struct ar_str s, bool key)
+/* The comma that is due, and the made key. */
+static inline char *before(struct ar_jw *w, char *p, struct ar_str made)
+{
+	if (w->comma)
+		*p++ = ',';
+	if (made.n > 0)
+		memcpy(p, made.p, made.n);
+	return p + made.n;
+}
+
+static inline void string(struct ar_jw *w, struct ar_str made, struct ar_str s, bool key)
 {
 	size_t start = w->buf->n;
-	char *p = room(w->buf, s.n + 12);
+	char *p = room(w->buf, made.n + s.n + 12);
 
 	if (p == NULL) /* not even without escapes and their spare room */
 		return;
-	if (w->comma)
-		*p++ = ',';
+	p = before(w, p, made);
 	*p++ = '"';
 	p = string_bytes(w->buf, p, (const unsigned char *)s.p, s.n);
 	if (p == NULL) {
@@ -257,7 +266,7 @@ static inline void string(struct ar_jw *w, struct ar_str s, bool key)
 
 void ar_jw_key(struct ar_jw *w, struct ar_str key)
 {
-	string(w, key, true);
+	string(w, AR_STR_NONE, key, true);
 }
 
 void ar_jw_key_made(struct ar_jw *w, struct ar_str key)
@@ -268,22 +277,31 @@ void ar_jw_key_made(struct ar_jw *w, struct ar_str key)
 
 void ar_jw_keyz(struct ar_jw *w, const char *key)
 {
-	string(w, ar_str(key), true);
+	string(w, AR_STR_NONE, ar_str(key), true);
 }
 
 void ar_jw_str(struct ar_jw *w, struct ar_str s)
 {
-	string(w, s, false);
+	string(w, AR_STR_NONE, s, false);
+}
+
+void ar_jw_member_str(struct ar_jw *w, struct ar_str made, struct ar_str s)
+{
+	string(w, made, s, false);
 }
 
 void ar_jw_plain(struct ar_jw *w, struct ar_str s)
 {
-	char *p = room(w->buf, s.n + 3);
+	ar_jw_member_plain(w, AR_STR_NONE, s);
+}
+
+void ar_jw_member_plain(struct ar_jw *w, struct ar_str made, struct ar_str s)
+{
+	char *p = room(w->buf, made.n + s.n + 3);
 
 	if (p == NULL)
 		return;
-	if (w->comma)
-		*p++ = ',';
+	p = before(w, p, made);
 	*p++ = '"';
 	if (s.n > 0)
 		memcpy(p, s.p, s.n);
@@ -297,7 +315,7 @@ void ar_jw_strz(struct ar_jw *w, const char *s)
 	if (s == NULL)
 		ar_jw_null(w);
 	else
-		string(w, ar_str(s), false);
+		string(w, AR_STR_NONE, ar_str(s), false);
 }
 
 void ar_jw_time(struct ar_jw *w, int64_t ms)

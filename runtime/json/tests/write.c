@@ -129,13 +129,14 @@ static void places_commas(void **state)
 	ar_jw_array_end(&w);
 	ar_jw_key_made(&w, AR_STR("\"c\":"));
 	ar_jw_null(&w);
-	ar_jw_key_made(&w, AR_STR("\"d\":"));
-	ar_jw_plain(&w, AR_STR("x"));
+	ar_jw_member_plain(&w, AR_STR("\"d\":"), AR_STR("x"));
+	ar_jw_member_str(&w, AR_STR("\"e\":"), AR_STR("y\n"));
+	ar_jw_member_str(&w, AR_STR("\"f\":"), AR_STR(""));
 	ar_jw_object_end(&w);
 	assert_true(ar_str_is(ar_buf_view(&buf),
 			      "{\"a\":[],\"b\\n\":[-9223372036854775808,9223372036854775807,null,"
 			      "-0.25,true,{},[1, 2],null,\"2026-11-24T16:09:00.123Z\"],\"c\":null,"
-			      "\"d\":\"x\"}"));
+			      "\"d\":\"x\",\"e\":\"y\\n\",\"f\":\"\"}"));
 	ar_buf_done(&buf);
 }
 
