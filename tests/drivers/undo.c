@@ -298,6 +298,43 @@ TEST(many_texts)
 	ar_db_release(db);
 }
 
+/* All that is kept prepared is in the log, and a statement needs another one, the savepoint. */
+static int texts_then_others(struct ar_scope *scope, int index)
+{
+	struct ar_rows rows;
+
+	if (index == 0)
+		CHECK(insert(scope, 0, AR_J_NULL) == 0);
+	for (int i = 0; i < (index == 0 ? 150 : 0); i++)
+		CHECK(ar_exec(scope, ar_printf(scope->pool, "UPDATE t SET v = '%d'", i), AR_NO_ARGS,
+			      NULL) == 0);
+	if (index == 0)
+		return 0;
+	if (index == 1)
+		return ar_exec(scope, "CREATE TABLE other (n BIGINT)", AR_NO_ARGS, NULL);
+	CHECK(ar_query_lock(scope, &rows, "INSERT INTO t (id) VALUES (2) RETURNING id",
+			    AR_NO_ARGS) == 0);
+	return 0;
+}
+
+static int texts_then_returning(struct ar_scope *scope, int index)
+{
+	return texts_then_others(scope, index * 2);
+}
+
+TEST(many_texts_and_one_that_needs_a_savepoint)
+{
+	struct ar_db *db = make_db("crowd");
+
+	if (rig_is_sqlite(&rig)) { /* FOR UPDATE goes with no INSERT */
+		run_units(db, 2, texts_then_others);
+		CHECK(rig_count(db, "SELECT count(*) FROM other") == 0);
+		run_units(db, 2, texts_then_returning);
+		CHECK(rig_count(db, "SELECT sum(id) FROM t") == 2);
+	}
+	ar_db_release(db);
+}
+
 /* ---- more than the log holds ---- */
 
 static int large(struct ar_scope *scope, int index)
@@ -549,6 +586,7 @@ int main(void)
 		cmocka_unit_test(values_are_the_same_again),
 		cmocka_unit_test(units_that_build_on_each_other),
 		cmocka_unit_test(many_texts),
+		cmocka_unit_test(many_texts_and_one_that_needs_a_savepoint),
 		cmocka_unit_test(large_units),
 		cmocka_unit_test(long_units),
 		cmocka_unit_test(savepoints),

@@ -197,14 +197,15 @@ static void used_first(struct conn *conn, struct cached *c)
 	conn->first = c;
 }
 
-static void evict(struct conn *conn)
+/* The latest one stays: who has it may need another before it runs. False: none can go. */
+static bool evict(struct conn *conn)
 {
 	struct cached *c = conn->last, **at;
 
-	while (c != NULL && c->pins > 0)
+	while (c != NULL && (c->pins > 0 || c == conn->first))
 		c = c->prev;
 	if (c == NULL)
-		return;
+		return false;
 	at = &conn->buckets[c->hash % CONN_BUCKETS];
 	while (*at != c)
 		at = &(*at)->chain;
@@ -213,6 +214,7 @@ static void evict(struct conn *conn)
 	conn->count--;
 	sqlite3_finalize(c->h);
 	ar_heap_free(c);
+	return true;
 }
 
 /* INSERT, UPDATE and DELETE; for others the count of changed rows does not say what they did. */
@@ -245,8 +247,8 @@ static struct cached *keep(struct conn *conn, sqlite3_stmt *h, const char *sql, 
 {
 	struct cached *c = ar_heap_alloc(sizeof(*c) + n + 1);
 
-	if (conn->count >= CACHE_MAX)
-		evict(conn);
+	while (conn->count >= CACHE_MAX && evict(conn)) /* more than one: they were pinned */
+		;
 	*c = (struct cached){ .h = h, .hash = hash, .n = n };
 	c->reads = sqlite3_stmt_readonly(h) != 0;
 	c->rows_only = changes_rows_only(sql);
