@@ -345,6 +345,37 @@ TEST(a_log_in_large_pieces)
 	ar_db_release(db);
 }
 
+/* A unit that is larger than the cache reads back what it wrote to the log, and the disk is full at
+ * that moment only: pages are missing in the log, so the unit is lost, not that statement alone. */
+TEST(a_disk_that_is_full_while_a_unit_reads)
+{
+	struct ar_db *db = rig_db(&rig, "spilled");
+	struct ar_scope scope;
+
+	rig_exec(db, "CREATE TABLE t (n BIGINT PRIMARY KEY, filler TEXT)");
+	CHECK(insert(db, -1) == 0);
+	ar_scope_init(&scope, db, pool);
+	CHECK(ar_exec(&scope,
+		      "INSERT INTO t (n, filler) WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL"
+		      " SELECT n + 1 FROM c WHERE n < 3000) SELECT n, printf('%03000d', n) FROM c",
+		      AR_NO_ARGS, NULL) == 0);
+	fail_log_write = 1;
+	CHECK_FAILS(ar_exec(&scope,
+			    "INSERT INTO t (n, filler) SELECT n + 10000, filler FROM t"
+			    " WHERE n BETWEEN 1 AND 300",
+			    AR_NO_ARGS, NULL),
+		    AR_E_STORE);
+	CHECK(fail_log_write == 0);
+	CHECK(ar_commit(&scope) == -1);
+	ar_err_clear();
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == -1);
+	CHECK(insert(db, 4) == 0);
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 3);
+	CHECK(sum_after_crash("spilled") == 3);
+	sound(db);
+	ar_db_release(db);
+}
+
 /* The checkpoint fails: nothing is lost, and it is made later. */
 TEST(a_checkpoint_that_fails)
 {
@@ -638,6 +669,7 @@ int main(void)
 		cmocka_unit_test(a_disk_that_stays_broken),
 		cmocka_unit_test(a_disk_that_is_full),
 		cmocka_unit_test(a_log_in_large_pieces),
+		cmocka_unit_test(a_disk_that_is_full_while_a_unit_reads),
 		cmocka_unit_test(a_checkpoint_that_fails),
 		cmocka_unit_test(a_lost_transaction_fails_its_group),
 		cmocka_unit_test(who_saw_what_was_never_stored),

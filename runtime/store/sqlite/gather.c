@@ -54,11 +54,13 @@ static int log_write(sqlite3_file *file, const void *p, int n, sqlite3_int64 at)
 	return SQLITE_OK;
 }
 
+/* Pages that SQLite thinks are written may be missing now. Of the errors of a read it undoes the
+ * whole transaction for SQLITE_IOERR; for SQLITE_FULL it would undo the statement alone. */
 static int log_read(sqlite3_file *file, void *p, int n, sqlite3_int64 at)
 {
-	int rc = write_out(file);
-
-	return rc == SQLITE_OK ? real_of(file)->pMethods->xRead(real_of(file), p, n, at) : rc;
+	if (write_out(file) != SQLITE_OK)
+		return SQLITE_IOERR_WRITE;
+	return real_of(file)->pMethods->xRead(real_of(file), p, n, at);
 }
 
 static int log_truncate(sqlite3_file *file, sqlite3_int64 size)
