@@ -71,7 +71,7 @@ static int bring_own(void)
 	static const struct serve_options options = { .private = true };
 
 	ar_log_level(AR_ERROR);
-	if (main_fork_zygote() != 0 || serve_start(&options) != 0)
+	if (main_start_sandbox() != 0 || serve_start(&options) != 0)
 		return say_why("cannot start");
 	server.mine = true;
 	server.url = serve_url();

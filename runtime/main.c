@@ -1,8 +1,7 @@
 /*
  * main.c - the program's one entrance: settings, the command, signals, an orderly stop.
  *
- * The sandbox's zygote is forked from a process that has no thread and has kept no secret: settings
- * are read once for its sake, forgotten, and read again after the fork.
+ * It is also the sandbox's zygote, when it is executed as such: then it has no settings and reads none.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -92,32 +91,18 @@ static int open_log(void)
 	return 0;
 }
 
-static struct words given; /* what stands behind the command, untouched */
-
-static void sandbox_options(struct ar_sandbox_options *ret)
+int main_start_sandbox(void)
 {
-	struct ar_sandbox_options options = { 0 };
+	struct ar_sandbox_options options = {
+		.executors_max = (int)ar_config_int("executors-max"),
+		.executors_per_tenant = (int)ar_config_int("executors-per-tenant"),
+		.idle_ms = ar_config_int("executor-idle-s") * 1000,
+		.loops = (int)ar_config_int("loops"),
+	};
 
-	options.executors_max = (int)ar_config_int("executors-max");
-	options.executors_per_tenant = (int)ar_config_int("executors-per-tenant");
-	options.idle_ms = ar_config_int("executor-idle-s") * 1000;
-	options.loops = (int)ar_config_int("loops");
 	if (options.loops == 0)
 		options.loops = (int)AR_MAX(1, AR_MIN(sysconf(_SC_NPROCESSORS_ONLN), 256));
-	*ret = options;
-}
-
-int main_fork_zygote(void)
-{
-	struct ar_sandbox_options options;
-	struct words again;
-
-	sandbox_options(&options);
-	ar_config_reset();
-	if (ar_sandbox_init(&options) != 0 || load_settings(given.argc, given.argv, &again) != 0)
-		return -1;
-	ar_heap_free(again.argv);
-	return 0;
+	return ar_sandbox_init(&options);
 }
 
 /* ---- commands ---- */
@@ -166,7 +151,7 @@ static int serve(const struct words *words)
 	if (lock == 1)
 		return say("another apprun serves this data folder", ar_config_strz("data")),
 		       CLI_UNREACHED;
-	if (lock < 0 || main_fork_zygote() != 0 || serve_start(&options) != 0)
+	if (lock < 0 || main_start_sandbox() != 0 || serve_start(&options) != 0)
 		return say("cannot start", why_not()), CLI_UNREACHED;
 	greet(json);
 	ar_info("apprun", "started", "version", APPRUN_VERSION);
@@ -206,11 +191,10 @@ static int run(int argc, char **argv)
 	bool is_serve = strcmp(argv[0], "serve") == 0;
 	struct words words;
 
-	given = (struct words){ is_serve ? argc - 1 : argc, is_serve ? argv + 1 : argv };
 	umask(077);
 	cli_take_environment();
 	serve_block_signals();
-	if (load_settings(given.argc, given.argv, &words) != 0)
+	if (load_settings(is_serve ? argc - 1 : argc, is_serve ? argv + 1 : argv, &words) != 0)
 		return CLI_USAGE;
 	int rc = is_serve ? serve(&words) : cli_run(words.argc, words.argv);
 
@@ -223,6 +207,7 @@ int main(int argc, char **argv)
 	const char *command = argc > 1 ? argv[1] : "help";
 	bool json = argc > 2 && strcmp(argv[2], "--json") == 0;
 
+	ar_sandbox_main(argc, argv);
 	if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0)
 		return version(json);
 	if (strcmp(command, "help") == 0)

@@ -151,6 +151,8 @@ static void collect(struct ar_samples *to, void *arg)
 	ar_sample(to, AR_GAUGE, "apprun_executors", "Executor processes now.", (double)f.executors);
 	ar_sample(to, AR_COUNTER, "apprun_executors_killed_total", "Executors killed.",
 		  (double)f.killed);
+	ar_sample(to, AR_COUNTER, "apprun_sandbox_restarts_total",
+		  "Times that all executors died, with what forks them.", (double)f.restarts);
 }
 
 static int modules_start(void)

@@ -14,7 +14,7 @@ struct serve_options {
 
 /*
  * After ar_config_load(), folder_open() and folder_lock(), on the main thread, before any other
- * thread runs, after main_fork_zygote(). -1: the error's `why` says it to the operator.
+ * thread runs, after main_start_sandbox(). -1: the error's `why` says it to the operator.
  */
 int serve_start(const struct serve_options *options);
 void serve_stop(void);
@@ -28,9 +28,7 @@ struct ar_str serve_token(void); /* the command line's secret */
 /* Runs fn in a fiber of a loop of the server and waits for it; not on a loop's own thread. */
 void serve_errand(void (*fn)(void *arg), void *arg);
 
-/* main.c: forks the sandbox's zygote, without secrets in memory: the settings are forgotten before and
- * read again after. Before serve_start(), while there is no thread. */
-int main_fork_zygote(void);
+int main_start_sandbox(void); /* main.c; before serve_start() */
 
 /* demo.c, in a fiber: the tenant "demo", its sample content, first-login.json. */
 int demo_prepare(void);

@@ -82,7 +82,8 @@ static int failure(const struct function_call *call, const struct ar_sandbox_res
 			message_text(call->pool, ar_json_text(error, "message", AR_STR(""))));
 	}
 	if (ar_err_is(AR_E_SANDBOX_BUSY) || ar_err_is(AR_E_SANDBOX_FULL) ||
-	    ar_err_is(AR_E_CANCELLED) || ar_err_is(AR_E_DEADLINE) || ar_err()->def->status < 500)
+	    ar_err_is(AR_E_SANDBOX_LOST) || ar_err_is(AR_E_CANCELLED) || ar_err_is(AR_E_DEADLINE) ||
+	    ar_err()->def->status < 500)
 		return -1;
 	return ar_fail_over(FUNCTION_E_LIMIT, "function", name, "run", run_z, "limit",
 			    ar_err()->def->slug, "cause", ar_err()->def->slug);

@@ -23,6 +23,7 @@ const struct ar_err_def AR_E_SANDBOX_SYNTAX[1] = { { "sandbox/syntax", 422 } };
 const struct ar_err_def AR_E_SANDBOX_BYTECODE[1] = { { "sandbox/bytecode", 422 } };
 const struct ar_err_def AR_E_SANDBOX_BUSY[1] = { { "sandbox/busy", 429 } };
 const struct ar_err_def AR_E_SANDBOX_FULL[1] = { { "sandbox/full", 503 } };
+const struct ar_err_def AR_E_SANDBOX_LOST[1] = { { "sandbox/lost", 503 } };
 
 /* ---- a call's life ---- */
 
@@ -538,8 +539,7 @@ void ar_sandbox_attach(void)
 	assert(sb_loop == NULL);
 	loop->tenants = ar_map_new();
 	loop->execs_max = AR_MAX(sb_options.executors_max / sb_options.loops, 1);
-	if (sb_loop_connect(loop) != 0)
-		ar_error("sandbox", "the zygote cannot be reached: no function can run");
+	loop->control = -1;
 	sb_loop = loop;
 	sb_watch_start(loop);
 }

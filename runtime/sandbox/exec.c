@@ -100,7 +100,9 @@ static void bereave(struct sb_exec *exec, struct sb_call *call, bool ran)
 	if (exec->reason != NULL && !call->begun)
 		call->retries++;
 	if (call->begun || call->run == NULL || call->retries > SB_RETRIES) {
-		sb_call_end(call, ran && exec->reason != NULL ? exec->reason : AR_E_SANDBOX_KILLED);
+		sb_call_end(call, (ran && exec->reason != NULL) || exec->reason == AR_E_SANDBOX_LOST
+					  ? exec->reason
+					  : AR_E_SANDBOX_KILLED);
 		sb_call_unref(call);
 		return;
 	}
@@ -132,7 +134,7 @@ void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason)
 		return;
 	exec->dead = true;
 	exec->reason = reason;
-	if (reason != NULL)
+	if (reason != NULL && reason != AR_E_SANDBOX_LOST) /* that was not its doing */
 		charge_death(exec, running);
 	pidfd_send_signal(exec->pidfd, SIGKILL, NULL, 0);
 	ar_fd_watch(exec->fd, 0, NULL, NULL);

@@ -221,9 +221,11 @@ void sb_exec_ready(void *arg, int fd, int ready)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n <= 0) { /* its death was not told */
+		if (n <=
+		    0) { /* its death was not told: it is that of who tells them, or else hidden */
 			SB_COUNT(killed, 1);
-			sb_exec_kill(exec, AR_E_SANDBOX_KILLED);
+			sb_exec_kill(exec, sb_zygote_died(exec->zygote) ? AR_E_SANDBOX_LOST
+									: AR_E_SANDBOX_KILLED);
 			return;
 		}
 		if (n < (ssize_t)sizeof(struct wire_header) || n > (ssize_t)sizeof(packet)) {

@@ -1,8 +1,8 @@
 /*
  * sandbox.h - runs a tenant's Lua, in processes that can do nothing but answer.
  *
- * This process never runs tenant code. ar_sandbox_init() forks a zygote before any thread starts;
- * the zygote forks executors, each for one tenant only, ever, locked by seccomp and rlimits before
+ * This process never runs tenant code. ar_sandbox_init() starts a zygote, and another one whenever it
+ * has died; the zygote forks executors, each for one tenant only, ever, locked by seccomp and rlimits before
  * the tenant's first byte reaches it. Each call gets a fresh Lua state in a memory arena with a hard
  * end. A Lua call of the platform (apprun.auth.create_user{...}) comes back here as a host call and
  * runs in the fiber of ar_sandbox_call(); meanwhile the executor serves other calls of its tenant.
@@ -32,6 +32,7 @@ extern const struct ar_err_def AR_E_SANDBOX_BYTECODE[1]; /* 422 sandbox/bytecode
 /* Of the moment: try again. */
 extern const struct ar_err_def AR_E_SANDBOX_BUSY[1]; /* 429 sandbox/busy: this tenant's limit */
 extern const struct ar_err_def AR_E_SANDBOX_FULL[1]; /* 503 sandbox/full: the process's limit */
+extern const struct ar_err_def AR_E_SANDBOX_LOST[1]; /* 503 sandbox/lost: every process died */
 
 /* ---- the process ---- */
 
@@ -43,10 +44,14 @@ struct ar_sandbox_options {       /* 0: the default */
 	int64_t idle_ms;          /* an executor without work ends after (60,000) */
 };
 
+/* The first thing in main(), of tests too. Does not return in a zygote, which is this program,
+ * executed again. */
+void ar_sandbox_main(int argc, char **argv);
+
 /*
- * Early in main(): no thread is running yet and no secret was read. Forks the zygote, and proves
- * with two executors that the lock lets them answer and kills one that opens a file; -1 when it
- * does not (then do not serve). NULL: defaults.
+ * Starts the zygote, and proves with two executors that the lock lets them answer and kills one that
+ * opens a file; -1 when it does not (then do not serve). On a thread that lives until
+ * ar_sandbox_done(): its end would be the zygote's. NULL: defaults.
  */
 int ar_sandbox_init(const struct ar_sandbox_options *options);
 void ar_sandbox_done(void); /* after the loops ended: every process is gone when it returns */
@@ -138,6 +143,7 @@ void ar_sandbox_forget(struct ar_str tenant);
 
 struct ar_sandbox_stats { /* sums over the loops; any thread */
 	uint64_t calls, host_calls, spawned, killed, retired, cpu_us;
+	uint64_t restarts;                   /* of the zygote, after it died */
 	uint64_t executors, running, queued; /* now */
 };
 void ar_sandbox_stats(struct ar_sandbox_stats *ret);

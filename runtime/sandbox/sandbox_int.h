@@ -78,6 +78,7 @@ struct sb_exec {
 	struct sb_exec *idle_prev, *idle_next; /* in the loop's list, while without calls */
 	int fd, pidfd;
 	int32_t pid;
+	unsigned zygote; /* that forked it */
 	bool idle, retiring, dead;
 	struct sb_call *calls[SB_PLACES];
 	size_t ncalls;
@@ -127,7 +128,8 @@ struct sb_spawn { /* asked of the zygote, in order */
 };
 
 struct sb_loop {
-	int control; /* to the zygote */
+	int control;     /* to the zygote; -1: it died, or was never asked */
+	unsigned zygote; /* its number */
 	struct ar_map *tenants;
 	int execs, spawning, execs_max;
 	uint32_t next_id;
@@ -145,7 +147,7 @@ extern __thread struct sb_loop *sb_loop;
 extern struct ar_sandbox_options sb_options; /* with the defaults filled in */
 
 struct sb_counts { /* of the process; atomics */
-	uint64_t calls, host_calls, spawned, killed, retired, cpu_us;
+	uint64_t calls, host_calls, spawned, killed, retired, restarts, cpu_us;
 	uint64_t executors, running, queued;
 };
 extern struct sb_counts sb_counts;
@@ -153,9 +155,16 @@ extern struct sb_counts sb_counts;
 
 int64_t sb_real_us(void); /* monotonic, also where a test's clock stands still */
 
-/* ---- spawn.c: the zygote, as the supervisor sees it ---- */
+/* ---- keeper.c: there is a zygote ---- */
 
-int sb_loop_connect(struct sb_loop *loop);
+/* From now on one listens to the loop's socket. Its number; 0: there is none now. */
+unsigned sb_zygote_join(int fd);
+bool sb_zygote_died(unsigned number);
+bool sb_zygote_fails(void); /* there is none, and starting another did not help: do not wait */
+
+/* ---- spawn.c: a loop and its zygote ---- */
+
+bool sb_loop_connect(struct sb_loop *loop); /* false: no zygote now */
 void sb_spawn(struct sb_tenant *tenant);
 void sb_spawn_forget(struct sb_loop *loop); /* at the end: nobody waits for the answers */
 
@@ -180,7 +189,7 @@ void sb_exec_send(struct sb_exec *exec, struct sb_call *call, enum wire_type typ
 void sb_exec_retire(struct sb_exec *exec); /* no new calls; ends when none has begun */
 void sb_exec_close(struct sb_exec *exec);  /* the same after what runs now */
 /* The process is killed. What runs fails with reason (NULL: none, it is just not needed), calls
- * that have begun with sandbox/killed, others move. */
+ * that have begun with sandbox/killed, others move. AR_E_SANDBOX_LOST: so do all that have begun. */
 void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason);
 void sb_exec_writable(struct sb_exec *exec);
 void sb_exec_settle(struct sb_exec *exec); /* after a call left: idle, retired, or more work */

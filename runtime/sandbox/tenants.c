@@ -161,9 +161,12 @@ static void grow(struct sb_tenant *tenant)
 {
 	struct sb_loop *loop = tenant->loop;
 
-	if (loop->control < 0) {
-		if (tenant->nexecs == 0)
-			fail_queue(tenant, AR_E_SANDBOX_FULL);
+	if (!sb_loop_connect(
+		    loop)) { /* calls wait for the next zygote; the watch comes back here */
+		if (sb_zygote_fails())
+			fail_queue(tenant, AR_E_SANDBOX_LOST);
+		else
+			ar_cond_signal(&loop->watch_cond);
 		return;
 	}
 	if (sb_real_us() < loop->spawn_after_us) {
@@ -209,7 +212,8 @@ void sb_spawned(struct sb_tenant *tenant, struct sb_exec *exec)
 
 void sb_room_left(struct sb_loop *loop)
 {
-	while (loop->starving_first != NULL && sb_real_us() >= loop->spawn_after_us) {
+	while (loop->starving_first != NULL && sb_real_us() >= loop->spawn_after_us &&
+	       sb_loop_connect(loop)) {
 		struct sb_tenant *tenant = loop->starving_first;
 
 		if (loop->execs + loop->spawning >= sb_share_places(tenant)) {

@@ -4,7 +4,8 @@
  * Single-threaded; liblua is mapped, relocated, and a pristine state lies ready, so that a fork is
  * all that a new executor costs. It keeps the executor's end of each socket: when the child is
  * reaped, its wait status goes out on it as a last frame, and closing it ends the stream. It ends
- * when the supervisor is gone, and its children with it.
+ * when the supervisor is gone, and its children with it. A process of its own from the first
+ * instruction on: see keeper.c.
  */
 #include "sandbox/zygote.h"
 
@@ -25,7 +26,7 @@
 #include "sandbox/executor.h"
 #include "sandbox/lock.h"
 
-enum { CONTROL = 3, LOOPS_MAX = 256 };
+enum { LOOPS_MAX = 256 };
 
 struct child {
 	pid_t pid;
@@ -230,7 +231,7 @@ static void control_ready(void)
 {
 	struct zygote_ask ask;
 	int fd;
-	ssize_t n = sb_recv_fds(CONTROL, &ask, sizeof(ask), &fd, 1, MSG_DONTWAIT);
+	ssize_t n = sb_recv_fds(ZYGOTE_CONTROL, &ask, sizeof(ask), &fd, 1, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -257,7 +258,7 @@ static bool loop_ready(int fd)
 }
 
 /* Only the control socket and the standard descriptors stay; these lead nowhere. */
-static void only_control(int control)
+static void only_control(void)
 {
 	int null = open("/dev/null", O_RDWR);
 
@@ -266,9 +267,7 @@ static void only_control(int control)
 #if !defined(__SANITIZE_ADDRESS__)
 	dup2(null, 2);
 #endif
-	if (control != CONTROL)
-		dup2(control, CONTROL);
-	close_from(CONTROL + 1);
+	close_from(ZYGOTE_CONTROL + 1);
 }
 
 static size_t mapped_bytes(void)
@@ -283,7 +282,7 @@ static size_t mapped_bytes(void)
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static void prepare(int control, pid_t parent)
+static void prepare(void)
 {
 	struct sigaction act = { .sa_handler = on_child };
 	struct rlimit files;
@@ -298,7 +297,7 @@ static void prepare(int control, pid_t parent)
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	sigaction(SIGCHLD, &act, NULL);
-	only_control(control);
+	only_control();
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* one for each executor */
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -311,16 +310,14 @@ static void prepare(int control, pid_t parent)
 	sb_executor.mapped = mapped_bytes();
 	sb_lock_zygote();
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* after the user was changed, which clears it */
-	if (getppid() != parent)
-		_exit(0);
-	polled[0] = (struct pollfd){ CONTROL, POLLIN, 0 };
+	polled[0] = (struct pollfd){ ZYGOTE_CONTROL, POLLIN, 0 };
 }
 
-void sb_zygote_main(int control, pid_t parent)
+void sb_zygote_main(void)
 {
 	sigset_t blocked, waiting;
 
-	prepare(control, parent);
+	prepare();
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &blocked, NULL);

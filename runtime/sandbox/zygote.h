@@ -28,8 +28,12 @@ struct zygote_told {
 	int32_t behind;
 };
 
-/* Never returns. control: the zygote's end; parent: whose end is its end. */
-_Noreturn void sb_zygote_main(int control, pid_t parent);
+/* What the program is called when it is executed to be a zygote, and where its socket is then. */
+#define ZYGOTE_NAME "apprun-sandbox"
+enum { ZYGOTE_CONTROL = 3 };
+
+/* Ends with the supervisor. */
+_Noreturn void sb_zygote_main(void);
 
 /* SCM_RIGHTS in one message, on either side. Return bytes, or -1 with errno. */
 ssize_t sb_send_fds(int socket, const void *p, size_t n, const int *fds, size_t nfds);

@@ -222,6 +222,7 @@ int main(int argc, char **argv)
 	const struct ar_sandbox_options options = { .executors_max = 2048 };
 	static void (*const parts[])(void *arg) = { kills, neighbours, detach };
 
+	ar_sandbox_main(argc, argv);
 	if (argc > 1)
 		burning = (int)AR_MIN(AR_MAX(strtol(argv[1], NULL, 10), 1), 1000);
 	if (argc > 2)

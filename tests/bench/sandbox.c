@@ -238,10 +238,11 @@ static void detach(void *arg)
 	ar_loop_stop(loop);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	int64_t start = ar_mono_us();
 
+	ar_sandbox_main(argc, argv);
 	if (ar_sandbox_init(NULL) != 0) {
 		ar_log_err(AR_ERROR, "bench", "ar_sandbox_init");
 		return 1;

@@ -344,6 +344,7 @@ int main(int argc, char **argv)
 	};
 	size_t n = 0;
 
+	ar_sandbox_main(argc, argv);
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	for (; n < AR_COUNT(attacks); n++) {

@@ -85,7 +85,7 @@ static void it_has_no_descriptors(void **state)
 		assert_int_equal(c.r, 0);
 		rig_free(&c);
 	}
-	children_of(zygote_pid(), pids, sizeof(pids));
+	children_of(rig_zygote(), pids, sizeof(pids));
 	for (char *p = strtok_r(pids, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save)) {
 		struct dirent *entry;
 		char path[64];
@@ -107,7 +107,7 @@ static void it_has_no_descriptors(void **state)
 		assert_in_range(seen, 3, 10);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_serves),
@@ -115,5 +115,6 @@ int main(void)
 		cmocka_unit_test(it_has_no_descriptors),
 	};
 
+	ar_sandbox_main(argc, argv);
 	return cmocka_run_group_tests(tests, begin, end);
 }

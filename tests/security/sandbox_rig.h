@@ -57,18 +57,10 @@ static inline void children_of(pid_t pid, char *out, size_t n)
 	fclose(f);
 }
 
-static inline pid_t zygote_pid(void)
-{
-	char pids[64];
-
-	children_of(getpid(), pids, sizeof(pids));
-	return (pid_t)strtol(pids, NULL, 10);
-}
-
 static inline void *watch_memory(void *arg)
 {
 	char pids[4096], *save = NULL;
-	pid_t zygote = zygote_pid();
+	pid_t zygote = rig_zygote();
 
 	(void)arg;
 	while (watching) {

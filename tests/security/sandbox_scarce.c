@@ -1,7 +1,7 @@
 /*
- * sandbox_scarce.c - what executors leave behind when they die by the hundred, and what happens when
- * the system refuses another process or another descriptor: a clear 503, nothing lost, and
- * everything as before when there is room again.
+ * sandbox_scarce.c - what executors leave behind when they die by the hundred, what happens when
+ * the system refuses another process or another descriptor, and when it takes the zygote itself: a
+ * clear 503, nothing lost, and everything as before when there is room again.
  */
 #include <dirent.h>
 #include <grp.h>
@@ -50,7 +50,7 @@ static int executor_count(int *zombies)
 	int n = 0;
 
 	*zombies = 0;
-	children_of(zygote_pid(), pids, sizeof(pids));
+	children_of(rig_zygote(), pids, sizeof(pids));
 	for (char *p = strtok_r(pids, " ", &save); p != NULL; p = strtok_r(NULL, " ", &save)) {
 		char path[64];
 		FILE *f;
@@ -123,16 +123,16 @@ static void a_thousand_kills_leave_nothing(void **state)
 
 	(void)state;
 	kill_some(50);
-	snprintf(pid, sizeof(pid), "%d", zygote_pid());
+	snprintf(pid, sizeof(pid), "%d", rig_zygote());
 	own = descriptors_of(getpid());
-	zygotes = descriptors_of(zygote_pid());
+	zygotes = descriptors_of(rig_zygote());
 	heap = heap_bytes();
 	zygote_kib = status_kib(pid, "RssAnon:");
 	kill_some(KILLS);
 	assert_int_equal(executor_count(&zombies), 0);
 	assert_int_equal(zombies, 0);
 	assert_int_equal(descriptors_of(getpid()), own);
-	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_int_equal(descriptors_of(rig_zygote()), zygotes);
 	assert_in_range(heap_bytes(), 0, heap + KILLS * 4); /* less than any one thing for each */
 	assert_in_range(status_kib(pid, "RssAnon:"), 0, zygote_kib + 64);
 	ar_sandbox_stats(&stats);
@@ -149,7 +149,7 @@ static void zygote_limit(int what, const struct rlimit *now, struct rlimit *befo
 {
 	struct rlimit *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t zygote = zygote_pid(), child;
+	pid_t zygote = rig_zygote(), child;
 	int status;
 
 	assert_true(shared != MAP_FAILED);
@@ -192,7 +192,7 @@ static void no_process_left(void **state)
 {
 	struct rlimit before = zygote_narrow(RLIMIT_NPROC, 0);
 	struct ar_sandbox_stats stats;
-	int zombies, own = descriptors_of(getpid()), zygotes = descriptors_of(zygote_pid());
+	int zombies, own = descriptors_of(getpid()), zygotes = descriptors_of(rig_zygote());
 
 	(void)state;
 	logged();
@@ -200,7 +200,7 @@ static void no_process_left(void **state)
 		assert_string_equal(outcome("alone", "return true"), "sandbox/full");
 	assert_in_range(log_lines(), 1, 3); /* it is said, not shouted */
 	assert_int_equal(descriptors_of(getpid()), own);
-	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_int_equal(descriptors_of(rig_zygote()), zygotes);
 	assert_int_equal(executor_count(&zombies), 0);
 	ar_sandbox_stats(&stats);
 	assert_int_equal(stats.queued + stats.running + stats.executors, 0);
@@ -215,7 +215,7 @@ static uint64_t cpu_of_zygote_ms(void)
 	unsigned long user = 0, sys = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", zygote_pid());
+	snprintf(path, sizeof(path), "/proc/%d/stat", rig_zygote());
 	f = fopen(path, "r");
 	assert_non_null(f);
 	assert_non_null(fgets(line, sizeof(line), f));
@@ -276,7 +276,7 @@ static void no_descriptor_in_the_zygote(void **state)
 
 	(void)state;
 	own = descriptors_of(getpid());
-	zygotes = descriptors_of(zygote_pid());
+	zygotes = descriptors_of(rig_zygote());
 	for (rlim_t limit = 5; limit < 12; limit++) { /* each of a new one's is the last in turn */
 		before = zygote_narrow(RLIMIT_NOFILE, limit);
 		for (int i = 0; i < 3; i++) {
@@ -292,7 +292,7 @@ static void no_descriptor_in_the_zygote(void **state)
 	rig_run(forget_main, (void *)(uintptr_t) "fresh");
 	pause_for(50);
 	assert_int_equal(descriptors_of(getpid()), own);
-	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_int_equal(descriptors_of(rig_zygote()), zygotes);
 	assert_int_equal(executor_count(&zombies), 0);
 }
 
@@ -304,7 +304,7 @@ static void no_descriptor_here(void **state)
 
 	(void)state;
 	own = descriptors_of(getpid());
-	zygotes = descriptors_of(zygote_pid());
+	zygotes = descriptors_of(rig_zygote());
 	assert_int_equal(pipe(pair), 0); /* the next free numbers are from here on */
 	close(pair[0]);
 	close(pair[1]);
@@ -332,8 +332,122 @@ static void no_descriptor_here(void **state)
 	rig_run(forget_main, (void *)(uintptr_t) "fresh");
 	pause_for(50);
 	assert_int_equal(descriptors_of(getpid()), own);
-	assert_int_equal(descriptors_of(zygote_pid()), zygotes);
+	assert_int_equal(descriptors_of(rig_zygote()), zygotes);
 	assert_int_equal(executor_count(&zombies), 0);
+}
+
+/* ---- the zygote dies ---- */
+
+static int slow_host(void *arg, struct ar_pool *pool, struct ar_str action, struct ar_json *input,
+		     struct ar_json **ret)
+{
+	ar_sleep(60);
+	return answering(arg, pool, action, input, ret);
+}
+
+static void strike_main(void *arg)
+{
+	ar_sleep(*(int64_t *)arg);
+	assert_int_equal(kill(rig_zygote(), SIGKILL), 0);
+	rig_end_one();
+}
+
+/* Calls of six tenants, that wait, that compute and that are short, with a blow in the midst. Returns
+ * how many were lost. */
+static int strike(int64_t after_ms)
+{
+	static const char *const bodies[] = { "apprun.a.b{} return true",
+					      "for i = 1, 3e5 do end return true", "return true" };
+	static const char *const tenants[] = { "a", "b", "c", "d", "e", "f" };
+	struct rig_call c[24];
+	int lost = 0;
+
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		attack_prepare(&c[i], &(struct attack){ .soft_ms = 5000, .hard_ms = 9000 },
+			       bodies[i % AR_COUNT(bodies)]);
+		c[i].run.tenant = ar_str(tenants[i % AR_COUNT(tenants)]);
+		c[i].run.host = slow_host;
+		rig_begin(&c[i]);
+	}
+	rig_open++;
+	ar_go("strike", strike_main, &after_ms, AR_NO_DEADLINE);
+	rig_wait();
+	for (size_t i = 0; i < AR_COUNT(c); i++) {
+		if (c[i].r != 0 && strcmp(c[i].slug, "sandbox/lost") != 0)
+			fail_msg("call %zu: %s; %s", i, c[i].slug, logged());
+		lost += c[i].r != 0;
+		rig_free(&c[i]);
+	}
+	return lost;
+}
+
+static void serves_soon(void)
+{
+	int64_t start = ar_mono_ms();
+
+	assert_string_equal(outcome("a", "return true"), "");
+	assert_string_equal(outcome("new", "return apprun.a.b{} == 1"), "");
+	assert_in_range(ar_mono_ms() - start, 0, SANITIZED ? 5000 : 1000);
+}
+
+static void a_killed_zygote_is_replaced(void **state)
+{
+	enum { BLOWS = 20 };
+	struct ar_sandbox_stats before, after;
+	int own, zombies, lost = 0, told = 0;
+	char pids[256], *end;
+
+	(void)state;
+	serves_soon();
+	pause_for(200); /* executors that rest for 50 ms end */
+	own = descriptors_of(getpid());
+	ar_sandbox_stats(&before);
+	logged();
+	for (int i = 0; i < BLOWS; i++) {
+		pid_t zygote = rig_zygote();
+
+		lost += strike(10 + i * 2);
+		serves_soon();
+		assert_int_not_equal(rig_zygote(), zygote);
+		for (const char *p = logged(); (p = strstr(p, "the zygote has died")) != NULL; p++)
+			told++;
+	}
+	ar_sandbox_stats(&after);
+	assert_in_range(lost, BLOWS, BLOWS * 24);
+	assert_int_equal(after.restarts - before.restarts, BLOWS);
+	assert_int_equal(told, BLOWS);
+	pause_for(200);
+	rig_children(pids, sizeof(pids));
+	assert_int_equal(strtol(pids, &end, 10), rig_zygote());
+	assert_int_equal(strtol(end, NULL, 10), 0); /* it is the only child, zombies included */
+	assert_int_equal(executor_count(&zombies), 0);
+	assert_int_equal(descriptors_of(getpid()), own);
+	ar_sandbox_stats(&after);
+	assert_int_equal(after.executors + after.running + after.queued, 0);
+}
+
+/* Nothing to start it with: calls are refused at once, until there is. */
+static void a_zygote_that_does_not_come_up(void **state)
+{
+	struct rlimit before, none = { .rlim_cur = 4 };
+	int told = 0;
+
+	(void)state;
+	serves_soon();
+	logged();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none.rlim_max = before.rlim_max;
+	assert_int_equal(kill(rig_zygote(), SIGKILL), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	pause_for(400);
+	for (int i = 0; i < 10; i++)
+		assert_string_equal(outcome("a", "return true"), "sandbox/lost");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (const char *p = logged(); (p = strstr(p, "no function can run")) != NULL; p++)
+		told++;
+	assert_int_equal(told, 1);
+	pause_for(1500); /* it is tried at longer and longer intervals */
+	serves_soon();
 }
 
 static int begin(void **state)
@@ -363,8 +477,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_zygote_takes_its_descriptors),
 		cmocka_unit_test(no_descriptor_in_the_zygote),
 		cmocka_unit_test(no_descriptor_here),
+		cmocka_unit_test(a_killed_zygote_is_replaced),
+		cmocka_unit_test(a_zygote_that_does_not_come_up),
 	};
 
+	ar_sandbox_main(argc, argv);
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, begin, finish);

@@ -625,7 +625,7 @@ TEST(failed_events_are_kept)
 	assert_int_equal(wire_count(t, "SELECT attempts FROM bus_dead WHERE topic = 'once'"), 1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keeps_versions),
@@ -647,6 +647,7 @@ int main(void)
 	};
 	int failed;
 
+	ar_sandbox_main(argc, argv);
 	setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed check must not jump out of a fiber */
 	assert_ok(ar_sandbox_init(NULL));    /* before any thread */
 	failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -469,7 +469,7 @@ static void sources_are_checked(void **state)
 	ar_heap_free((void *)(uintptr_t)long_one.source);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_come_out),
@@ -488,5 +488,6 @@ int main(void)
 		cmocka_unit_test(sources_are_checked),
 	};
 
+	ar_sandbox_main(argc, argv);
 	return cmocka_run_group_tests(tests, rig_start, rig_end);
 }

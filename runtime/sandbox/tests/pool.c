@@ -53,25 +53,11 @@ static void expect_one(const char *tenant)
 	rig_free(&c);
 }
 
-static pid_t zygote_pid(void)
-{
-	char path[64];
-	int zygote = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
-	f = fopen(path, "r");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%d", &zygote), 1);
-	fclose(f);
-	return zygote;
-}
-
 /* The pids of the zygote's children, that is, of the executors. */
 static size_t executors(pid_t *pids, size_t max)
 {
 	char path[64], line[4096] = "";
-	pid_t zygote = zygote_pid();
+	pid_t zygote = rig_zygote();
 	size_t n = 0;
 	FILE *f;
 
@@ -308,7 +294,7 @@ static void signal_main(void *arg)
 
 	ar_sleep(50);
 	n = executors(pids, 15);
-	pids[n++] = zygote_pid();
+	pids[n++] = rig_zygote();
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < AR_COUNT(signals); k++)
 			kill(pids[i], signals[k]);
@@ -476,20 +462,6 @@ static void detaching_ends_what_runs(void **state)
 	expect_one("a");
 }
 
-/* Without a zygote nothing can be started, and it is said. */
-static void a_lost_zygote_is_told(void **state)
-{
-	struct rig_call c;
-
-	kill(zygote_pid(), SIGKILL);
-	pause_for(100);
-	prepare(&c, "orphan", "return true");
-	rig_call(&c);
-	assert_string_equal(c.slug, "sandbox/full");
-	rig_free(&c);
-	assert_int_equal(stats().executors, 0);
-}
-
 static int start(void **state)
 {
 	static const struct ar_sandbox_options options = { .executors_max = 9,
@@ -501,7 +473,7 @@ static int start(void **state)
 	return rig_start_with(&options);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(idle_ones_end),
@@ -518,8 +490,8 @@ int main(void)
 		cmocka_unit_test(sources_are_dropped_and_sent_again),
 		cmocka_unit_test(loops_do_not_meet),
 		cmocka_unit_test(detaching_ends_what_runs),
-		cmocka_unit_test(a_lost_zygote_is_told),
 	};
 
+	ar_sandbox_main(argc, argv);
 	return cmocka_run_group_tests(tests, start, rig_end);
 }

@@ -4,6 +4,7 @@
 #ifndef AR_SANDBOX_RIG_H
 #define AR_SANDBOX_RIG_H
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,37 @@ struct rig_call {
 
 static struct ar_loop *rig_loop;
 static int rig_open;
+
+/* The children of this process, whichever thread started them, in one line. */
+static inline void rig_children(char *out, size_t n)
+{
+	DIR *dir = opendir("/proc/self/task");
+	size_t used = 0;
+
+	assert_non_null(dir);
+	for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+		char path[300];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/children", e->d_name);
+		f = e->d_name[0] != '.' ? fopen(path, "r") : NULL;
+		if (f == NULL)
+			continue;
+		used += fread(out + used, 1, n - 1 - used, f);
+		fclose(f);
+	}
+	closedir(dir);
+	out[used] = '\0';
+}
+
+/* 0: there is none. */
+static inline pid_t rig_zygote(void)
+{
+	char pids[256];
+
+	rig_children(pids, sizeof(pids));
+	return (pid_t)strtol(pids, NULL, 10);
+}
 
 static inline void rig_prepare(struct rig_call *c, const char *tenant, const char *source)
 {

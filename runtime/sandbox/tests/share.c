@@ -200,7 +200,7 @@ static int start(void **state)
 	return rig_start_with(&options);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_alone_is_not_set_back),
@@ -209,5 +209,6 @@ int main(void)
 		cmocka_unit_test(a_crowd_that_burns_comes_to_its_end),
 	};
 
+	ar_sandbox_main(argc, argv);
 	return cmocka_run_group_tests(tests, start, rig_end);
 }

@@ -1,5 +1,6 @@
 // The worst rows of the sandbox's attack table, through the real server: deployed and called over HTTP by one tenant,
 // while a neighbour's calls must go on. (All rows, at the executor itself: tests/security/sandbox_attacks.c.)
+import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Server } from "../harness/server.js";
@@ -142,6 +143,45 @@ describe("an attack from a function", () => {
     expectUnchanged(before, await dump(server, ["function_functions", "function_versions", "bus_event"]));
     expect(server.log).not.toMatch(/AddressSanitizer|runtime error:|Assertion/);
     expect(server.process.exitCode).toBe(null);
+  });
+});
+
+describe("the process that forks executors", () => {
+  // of the server's children: it is the one
+  const zygote = () => {
+    const pids = readdirSync(`/proc/${server.process.pid}/task`).flatMap((task) => readFileSync(`/proc/${server.process.pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean));
+    expect(pids.length).toBe(1);
+    return Number(pids[0]);
+  };
+  const greet = (of: Furnished) => wire.send("POST", `${of.prefix}/functions/greet/execute`, '{"input":{}}', { "content-type": "application/json", authorization: `Bearer ${of.admin.token}` });
+  const restarts = async () => Number(/^apprun_sandbox_restarts_total (\d+)/m.exec((await wire.send("GET", "/metrics")).text)![1]);
+
+  it("is replaced when it is killed: calls of that moment get a 503 that says when to try again, the next ones work", async () => {
+    const before = await restarts();
+    for (let round = 1; round <= 5; round++) {
+      const killed = zygote();
+      let over = false;
+      const answers: Answer[] = [];
+      const callers = Array.from({ length: 16 }, async (_, i) => {
+        while (!over) answers.push(await greet(i % 2 ? alpha : beta));
+      });
+      await sleep(50);
+      process.kill(killed, "SIGKILL");
+      expect((await wire.send("GET", "/readyz")).status).toBe(200);
+      await sleep(300);
+      over = true;
+      await Promise.all(callers);
+      for (const answer of answers)
+        if (answer.status !== 200) {
+          expectProblem(answer, { status: 503, code: /^sandbox\/lost$/ });
+          expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
+        }
+      await sleep(500);
+      for (const of of [alpha, beta]) expect((await greet(of)).json.said).toBe(of.canary);
+      expect(zygote()).not.toBe(killed);
+      expect(await restarts()).toBe(before + round);
+    }
+    expect(server.log.match(/the zygote has died/g)!.length).toBe(5);
   });
 });
 
