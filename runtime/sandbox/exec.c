@@ -148,8 +148,10 @@ void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason)
 		bereave(exec, calls[i], calls[i] == running);
 	ar_post(ar_loop(), exec_free_later, exec); /* a caller further up may still look at it */
 	if (!loop->ending) {
+		tenant->held++; /* who makes room may be the last that was wanted of it */
 		sb_room_left(loop);
 		sb_pump(tenant);
+		tenant->held--;
 		sb_tenant_drop(tenant);
 	}
 }

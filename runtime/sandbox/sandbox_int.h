@@ -112,6 +112,7 @@ struct sb_tenant {
 	struct ar_str name; /* heap */
 	struct sb_exec *execs;
 	int nexecs, spawning;
+	int held;              /* somebody is at work with it */
 	struct sb_call *first; /* the queue */
 	int queued;
 	uint64_t hash; /* of the name; 0: not made yet */

@@ -48,7 +48,7 @@ static void unstarve(struct sb_tenant *tenant)
 
 void sb_tenant_drop(struct sb_tenant *tenant)
 {
-	if (tenant->nexecs > 0 || tenant->spawning > 0 || tenant->queued > 0 ||
+	if (tenant->held > 0 || tenant->nexecs > 0 || tenant->spawning > 0 || tenant->queued > 0 ||
 	    sb_share_remembered(tenant))
 		return;
 	unstarve(tenant);

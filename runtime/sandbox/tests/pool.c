@@ -239,6 +239,47 @@ static void a_call_that_finds_no_place_in_time_is_busy(void **state)
 	rig_run(no_place_main, NULL);
 }
 
+/* A tenant asks for one more process, there is no place, and then its first one has done it all: the
+ * one that makes room for it is its own, and it is forgotten with it. */
+static void own_place_main(void *arg)
+{
+	struct rig_call others[2], c[2];
+
+	for (size_t i = 0; i < AR_COUNT(others); i++) { /* of the three places of a loop */
+		prepare(&others[i], i == 0 ? "one" : "two", "apprun.a.b{ms = 1500} return true");
+		rig_begin(&others[i]);
+	}
+	ar_sleep(100);
+	for (int n = 0; n < 20; n++) {
+		prepare(&c[0], "third", "return true"); /* its process is there */
+		rig_call_here(&c[0]);
+		rig_free(&c[0]);
+		prepare(&c[0], "third",
+			ar_printf(others[0].pool, "for i = 1, %d do end apprun.a.b{ms = 10}",
+				  (n + 1) * 200000));
+		prepare(&c[1], "third", "return true");
+		rig_begin(&c[0]);
+		ar_sleep(3);
+		rig_call_here(&c[1]);
+		while (c[0].result.output == NULL && c[0].slug[0] == '\0' && rig_open > 3)
+			ar_sleep(1);
+		assert_string_equal(c[0].slug, "");
+		assert_string_equal(c[1].slug, "");
+		rig_free(&c[0]);
+		rig_free(&c[1]);
+	}
+	rig_wait_here();
+	for (size_t i = 0; i < AR_COUNT(others); i++) {
+		assert_string_equal(others[i].slug, "");
+		rig_free(&others[i]);
+	}
+}
+
+static void a_tenant_makes_room_for_itself(void **state)
+{
+	rig_run(own_place_main, NULL);
+}
+
 static void kill_main(void *arg)
 {
 	pid_t pids[16];
@@ -483,6 +524,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(busy_tenants_give_way),
 		cmocka_unit_test(a_full_queue_refuses),
 		cmocka_unit_test(a_call_that_finds_no_place_in_time_is_busy),
+		cmocka_unit_test(a_tenant_makes_room_for_itself),
 		cmocka_unit_test(a_killed_executor_is_replaced),
 		cmocka_unit_test(signals_are_the_supervisors),
 		cmocka_unit_test(a_forgotten_tenant_has_no_process),
