@@ -4,7 +4,8 @@
  * A change is tried on paper first: the tenant's schema as it would be is compiled with every rule of
  * every collection, so that a field cannot go while a rule still speaks of it. Nothing that holds data
  * goes unasked: a field is deleted when it is named in deleteFields, a collection with records when
- * the call says deleteRecords. A field's type never changes.
+ * the call says deleteRecords. A field's type never changes. Changes of one tenant come one after the
+ * other, each with the schema as the one before left it.
  */
 #include "data/data_int.h"
 
@@ -112,7 +113,7 @@ AR_YIELDS int data_collection_create(struct ar_call *call)
 	const struct data_schema *schema;
 	struct data_collection *c;
 
-	if (data_schema_get(call, &schema) != 0)
+	if (data_schema_lock(call, &schema) != 0)
 		return -1;
 	if (data_schema_find(schema, name) != NULL)
 		return ar_fail_field_as(DATA_E_EXISTS, "name", "unique");
@@ -144,6 +145,16 @@ AR_YIELDS int data_collection_create(struct ar_call *call)
 }
 
 /* ---- change ---- */
+
+static AR_YIELDS int lock_collection(struct ar_call *call, const struct data_collection **ret)
+{
+	const struct data_schema *schema;
+
+	if (data_schema_lock(call, &schema) != 0)
+		return -1;
+	*ret = data_schema_find(schema, ar_in_str(call, "collection"));
+	return *ret != NULL ? 0 : ar_fail(AR_E_NOT_FOUND, "what", "collection");
+}
 
 struct changes {
 	struct ar_call *call;
@@ -328,6 +339,10 @@ static AR_YIELDS int change_table(struct changes *p, const struct data_collectio
 {
 	struct ar_call *call = p->call;
 
+	if (p->renames == NULL && p->deletes == NULL && p->given == NULL)
+		return 0;
+	if (data_ddl_lock(call, after) != 0)
+		return -1;
 	for (size_t i = 0; i < p->before->nfields; i++)
 		if (is_deleted(p, &p->before->fields[i]) &&
 		    data_ddl_drop_field(call, after, &p->before->fields[i]) != 0)
@@ -386,7 +401,7 @@ AR_YIELDS int data_collection_update(struct ar_call *call)
 	struct ar_json *definition;
 	struct data_collection *after;
 
-	if (data_collection_get(call, ar_in_str(call, "collection"), &p.before) != 0 ||
+	if (lock_collection(call, &p.before) != 0 ||
 	    ar_check_if_match(call, data_etag(call->pool, p.before->revision, p.before->updated)) !=
 		    0 ||
 	    plan(&p) != 0)
@@ -456,8 +471,8 @@ AR_YIELDS int data_collection_delete(struct ar_call *call)
 	const struct data_collection *c;
 	struct ar_rows rows;
 
-	if (data_collection_get(call, ar_in_str(call, "collection"), &c) != 0 ||
-	    check_unused(call, c) != 0 ||
+	if (lock_collection(call, &c) != 0 || check_unused(call, c) != 0 ||
+	    data_ddl_lock(call, c) != 0 ||
 	    ar_exec(&call->scope, "DELETE FROM data_collections WHERE id = ?",
 		    AR_ARGS(AR_J_STR(c->id)), NULL) != 0 ||
 	    ar_query(&call->scope, &rows,

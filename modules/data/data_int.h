@@ -78,6 +78,8 @@ struct data_collection {
 	const struct data_schema *schema;
 	struct ar_str id, name, created, updated;
 	int64_t revision;
+	uint64_t
+		held; /* ar_tenant_begun() + 1 when a unit found it as it is here (data_schema_hold) */
 	const struct ar_json *definition;
 	const char *table; /* quoted */
 	struct data_field *fields;
@@ -103,6 +105,12 @@ struct data_schema {
 extern struct ar_tenant_slot data_slot;
 /* The tenant's schema as of the last commit; valid until the call's pool ends. */
 AR_YIELDS int data_schema_get(struct ar_call *call, const struct data_schema **ret);
+/* For who changes it: nobody else does until the unit, which it begins, ends; what it gives is what
+ * is there now. */
+AR_YIELDS int data_schema_lock(struct ar_call *call, const struct data_schema **ret);
+/* Begins the unit of a record to be made, when it makes sure of what c says: AR_E_CONFLICT when that
+ * is no longer so. With PostgreSQL the statement itself asks. */
+AR_YIELDS int data_schema_hold(struct ar_call *call, const struct data_collection *c);
 /* AR_E_NOT_FOUND with what: collection. */
 AR_YIELDS int data_collection_get(struct ar_call *call, struct ar_str name,
 				  const struct data_collection **ret);
@@ -146,6 +154,8 @@ AR_YIELDS int data_ddl_drop_field(struct ar_call *call, const struct data_collec
 				  const struct data_field *field);
 AR_YIELDS int data_ddl_rename_field(struct ar_call *call, const struct data_collection *collection,
 				    const struct data_field *field, struct ar_str name);
+/* Nobody writes records of it until the unit ends. */
+AR_YIELDS int data_ddl_lock(struct ar_call *call, const struct data_collection *collection);
 /* Indexes of a field as `after` wants them, when they were as `before` had them. */
 AR_YIELDS int data_ddl_index(struct ar_call *call, const struct data_collection *collection,
 			     const struct data_field *before, const struct data_field *after);

@@ -51,6 +51,15 @@ static void add_column(const struct ar_call *call, struct ar_sql *sql,
 	ar_sql_add(sql, " (\"id\")");
 }
 
+AR_YIELDS int data_ddl_lock(struct ar_call *call, const struct data_collection *c)
+{
+	if (!is_postgres(call)) /* the unit has the database */
+		return 0;
+	return ar_exec(&call->scope,
+		       ar_printf(call->pool, "LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", c->table),
+		       AR_NO_ARGS, NULL);
+}
+
 /* ---- indexes ---- */
 
 static void index_name(const struct ar_call *call, struct ar_sql *sql, struct ar_str collection,

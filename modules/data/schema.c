@@ -70,8 +70,11 @@ const char *data_cast(const struct data_collection *collection, const struct dat
 	return collection->schema->dialect == AR_POSTGRES ? casts[field->expr] : "";
 }
 
+/* PostgreSQL asks whether the collection is still that one. It does so once it has the table: a change
+ * of it is over by then, or waits. */
 static const char *insert_sql(const struct data_collection *c, struct ar_pool *pool)
 {
+	bool asks = c->schema->dialect == AR_POSTGRES;
 	struct ar_sql sql;
 
 	ar_sql_init(&sql, pool);
@@ -82,12 +85,14 @@ static const char *insert_sql(const struct data_collection *c, struct ar_pool *p
 		ar_sql_add(&sql, ", ");
 		ar_sql_add(&sql, c->fields[i].column);
 	}
-	ar_sql_add(&sql, ") VALUES (?, ?, ?, 1");
+	ar_sql_add(&sql, asks ? ") SELECT ?::text, ?::text, ?::text, 1" : ") VALUES (?, ?, ?, 1");
 	for (size_t i = 0; i < c->nfields; i++) {
 		ar_sql_add(&sql, ", ?");
 		ar_sql_add(&sql, data_cast(c, &c->fields[i]));
 	}
-	ar_sql_add(&sql, ")");
+	ar_sql_add(&sql, asks ? " WHERE EXISTS (SELECT 1 FROM data_collections WHERE id = ? AND "
+				"revision = ?)"
+			      : ")");
 	return ar_sql_text(&sql);
 }
 
@@ -296,32 +301,75 @@ AR_YIELDS int data_collection_get(struct ar_call *call, struct ar_str name,
 
 /* ---- a schema that has changed under a call ---- */
 
-static AR_YIELDS bool has_changed(struct ar_call *call, const struct data_schema *schema)
+static AR_YIELDS int has_changed(struct ar_call *call, const struct data_schema *schema, bool *ret)
 {
 	struct ar_rows rows;
 
 	if (ar_query(&call->scope, &rows, "SELECT id, revision FROM data_collections ORDER BY name",
 		     AR_NO_ARGS) != 0)
-		return false;
-	if (rows.count != schema->count)
-		return true;
-	for (size_t i = 0; ar_rows_next(&rows); i++)
-		if (!ar_str_eq(ar_col_str(&rows, 0), schema->list[i]->id) ||
-		    ar_col_int(&rows, 1) != schema->list[i]->revision)
-			return true;
-	return false;
+		return -1;
+	*ret = rows.count != schema->count;
+	for (size_t i = 0; !*ret && ar_rows_next(&rows); i++)
+		*ret = !ar_str_eq(ar_col_str(&rows, 0), schema->list[i]->id) ||
+		       ar_col_int(&rows, 1) != schema->list[i]->revision;
+	return 0;
+}
+
+AR_YIELDS int data_schema_lock(struct ar_call *call, const struct data_schema **ret)
+{
+	struct data_schema *now;
+	bool changed = false;
+
+	if (data_schema_get(call, ret) != 0 || ar_begin(&call->scope) != 0)
+		return -1;
+	if ((*ret)->dialect == AR_POSTGRES &&
+	    ar_exec(&call->scope, "LOCK TABLE data_collections IN SHARE ROW EXCLUSIVE MODE",
+		    AR_NO_ARGS, NULL) != 0)
+		return -1;
+	if (has_changed(call, *ret, &changed) != 0)
+		return -1;
+	if (!changed)
+		return 0;
+	now = data_schema_new(call->pool, (*ret)->dialect);
+	if (schema_fill(now, &call->scope) != 0 || data_schema_compile(now, NULL) != 0)
+		return -1;
+	*ret = now;
+	return 0;
+}
+
+AR_YIELDS int data_schema_hold(struct ar_call *call, const struct data_collection *c)
+{
+	struct data_collection *note = (struct data_collection *)(uintptr_t)c;
+	struct ar_rows rows;
+	uint64_t begun;
+
+	if (c->schema->dialect == AR_POSTGRES)
+		return 0;
+	if (ar_begin(&call->scope) != 0)
+		return -1;
+	begun = ar_tenant_begun(call->tenant, &data_slot) + 1;
+	if (c->held == begun)
+		return 0;
+	if (ar_query(&call->scope, &rows, "SELECT revision FROM data_collections WHERE id = ?",
+		     AR_ARGS(AR_J_STR(c->id))) != 0)
+		return -1;
+	if (!ar_rows_next(&rows) || ar_col_int(&rows, 0) != c->revision)
+		return ar_fail(AR_E_CONFLICT, "what", "collection");
+	note->held = begun;
+	return 0;
 }
 
 AR_YIELDS int data_failed(struct ar_call *call, const struct data_collection *c)
 {
 	struct ar_errstack *own, *before;
-	bool changed;
+	bool changed = false;
 
 	if (c == NULL || !ar_err_is(AR_E_STORE))
 		return -1;
 	own = ar_errstack_new();
 	before = ar_errstack_use(own);
-	changed = has_changed(call, c->schema);
+	if (has_changed(call, c->schema, &changed) != 0)
+		changed = false;
 	ar_errstack_use(before);
 	ar_errstack_free(own);
 	return changed ? ar_fail_over(AR_E_CONFLICT, "what", "collection") : -1;

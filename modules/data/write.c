@@ -10,6 +10,8 @@
 
 #define EVENT_RECORD_MAX ((size_t)250 << 10) /* the bus takes 256 KiB */
 
+enum { TRIES = 6, WAIT_MS = 2 }; /* of a create, while its collection changes: 126 ms in all */
+
 /* ---- events ---- */
 
 /* A record as it was written: printed once, for the event and the reply. */
@@ -211,18 +213,22 @@ static struct ar_json *record_new(struct ar_pool *pool, const struct data_collec
 static AR_YIELDS int insert(struct ar_call *call, const struct data_collection *c,
 			    const struct ar_json *record)
 {
-	struct ar_json *args = ar_new_n(call->pool, struct ar_json, c->nfields + 3);
+	bool asks = c->schema->dialect == AR_POSTGRES; /* insert_sql */
+	struct ar_json *args = ar_new_n(call->pool, struct ar_json, c->nfields + 5);
 	const struct ar_json *value = record->first;
+	int64_t made;
 
 	for (size_t i = 0; i < 3; i++, value = value->next)
 		args[i] = AR_J_STR(value->s);
 	for (size_t i = 0; i < c->nfields; i++, value = value->next)
 		args[3 + i] = data_stored(call->pool, &c->fields[i], value);
-	if (check_lists(call, c, record) != 0)
+	args[c->nfields + 3] = AR_J_STR(c->id);
+	args[c->nfields + 4] = AR_J_INT(c->revision);
+	if (data_schema_hold(call, c) != 0 || check_lists(call, c, record) != 0)
 		return -1;
-	if (ar_exec(&call->scope, c->insert_sql, args, c->nfields + 3, NULL) != 0)
+	if (ar_exec(&call->scope, c->insert_sql, args, c->nfields + (asks ? 5 : 3), &made) != 0)
 		return fail_write(call, c, record);
-	return 0;
+	return made == 1 ? 0 : ar_fail(AR_E_CONFLICT, "what", "collection");
 }
 
 static struct ar_str location(struct ar_pool *pool, struct ar_str id)
@@ -267,11 +273,24 @@ static AR_YIELDS int create(struct ar_call *call, const struct data_collection *
 	return reply_record(call, &made, 1, 201);
 }
 
+/* Who comes in while the collection changes waits until that is stored, if nothing was done in this
+ * unit before, nor is to be done at its commit. */
 AR_YIELDS int data_record_create(struct ar_call *call)
 {
 	const struct data_collection *c = NULL;
+	const struct ar_scope *scope = &call->scope;
+	bool alone = scope->uow == NULL && scope->before == NULL && scope->after == NULL;
 
-	return create(call, &c) == 0 ? 0 : data_failed(call, c);
+	for (int i = 0; create(call, &c) != 0; i++) {
+		data_failed(call, c);
+		if (!alone || i == TRIES || !ar_err_is(AR_E_CONFLICT))
+			return -1;
+		ar_rollback(&call->scope);
+		ar_err_clear();
+		if (ar_sleep(WAIT_MS << i) != 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* ---- change ---- */

@@ -40,7 +40,7 @@ struct sb_counts sb_counts;
 static bool may_start; /* ar_sandbox_main() was called: a zygote will find its way */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct zygote zygote = { -1, -1, -1, 0 }; /* the keeper's; others read it under the lock */
-static bool failing;                          /* under the lock: a new one did not come up */
+static bool failing;                             /* under the lock: a new one did not come up */
 static pthread_t keeper;
 static int ending = -1; /* an eventfd: the keeper is to go */
 
@@ -52,7 +52,9 @@ static void environment(char **ret, size_t n)
 	static const char *const names[] = {
 		"LD_LIBRARY_PATH",
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-		"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
+		"ASAN_OPTIONS",
+		"UBSAN_OPTIONS",
+		"TSAN_OPTIONS",
 #endif
 	};
 	size_t used = 0;
@@ -278,7 +280,8 @@ static bool start_again(void)
 	}
 	publish(&none, false);
 	ar_info("sandbox", "functions can run again");
-	return wait_for(-1, AGAIN_MS); /* who kills one after the other does not get all of the CPU */
+	return wait_for(-1,
+			AGAIN_MS); /* who kills one after the other does not get all of the CPU */
 }
 
 static void *keeper_main(void *arg)

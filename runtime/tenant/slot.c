@@ -191,5 +191,11 @@ static void epoch_move(void *arg)
 
 int ar_tenant_changes(struct ar_tenant *tenant, struct ar_tenant_slot *slot, struct ar_scope *scope)
 {
+	atomic_fetch_add(&tenant->in->shared->begun[slot->index], 1);
 	return ar_after_commit(scope, epoch_move, &tenant->in->shared->epochs[slot->index]);
+}
+
+uint64_t ar_tenant_begun(struct ar_tenant *tenant, const struct ar_tenant_slot *slot)
+{
+	return atomic_load(&tenant->in->shared->begun[slot->index]);
 }

@@ -80,6 +80,9 @@ AR_YIELDS int ar_tenant_use(struct ar_tenant *tenant, struct ar_tenant_slot *slo
 /* The cached thing changes with this unit of work: its epoch moves after the commit. */
 int ar_tenant_changes(struct ar_tenant *tenant, struct ar_tenant_slot *slot,
 		      struct ar_scope *scope);
+/* How many units called ar_tenant_changes() so far, stored or not. With SQLite, who has a unit open
+ * and finds the same number as in an earlier unit knows that nothing changed in between. */
+uint64_t ar_tenant_begun(struct ar_tenant *tenant, const struct ar_tenant_slot *slot);
 
 /* ---- settings of the tenant: small JSON values by name, kept in its database ---- */
 

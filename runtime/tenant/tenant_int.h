@@ -23,7 +23,8 @@ struct tenant_shared {
 	atomic_bool gone;   /* deleted: loops drop what they have */
 	atomic_int holders; /* loops that have it open */
 	_Atomic uint64_t epochs[TENANT_SLOTS_MAX];
-	struct tenant_shared *next; /* all that were ever made */
+	_Atomic uint64_t begun[TENANT_SLOTS_MAX]; /* changes, committed or not */
+	struct tenant_shared *next;               /* all that were ever made */
 };
 
 struct slot_value {

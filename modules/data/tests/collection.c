@@ -303,6 +303,79 @@ TEST(a_default_for_many_records)
 	ar_pool_free(pool);
 }
 
+struct change {
+	struct world *w;
+	const char *action, *input;
+	int rc, delay;
+	bool ended;
+};
+
+static void change_main(void *arg)
+{
+	struct change *change = arg;
+	struct world own = *change->w;
+
+	own.pool = ar_pool_new();
+	for (int i = 0; i < change->delay; i++)
+		ar_pause();
+	change->rc = CALL(&own, change->action, "%s", change->input);
+	if (change->rc != 0) {
+		const struct ar_err *err = ar_err();
+
+		if (!ar_err_is(AR_E_CONFLICT) && !ar_err_is(AR_E_INVALID) &&
+		    !ar_err_is(DATA_E_REFERENCED) && !ar_err_is(AR_E_NOT_FOUND))
+			fail_msg("%s: %s %s", change->action, err->def->slug,
+				 err->why != NULL ? err->why : "");
+		ar_err_clear();
+	}
+	ar_pool_free(own.pool);
+	change->ended = true;
+}
+
+/* Whoever comes second finds what the first one did. */
+TEST(changes_that_race_leave_no_relation_to_nowhere)
+{
+	static const char *const makers[][2] = {
+		{ "data.update_collection", "{'collection':'from','fields':[{'name':'r',"
+					    "'type':'relation','collection':'to'}]}" },
+		{ "data.update_collection",
+		  "{'collection':'from','fields':[{'name':'r','type':'relation','collection':'to',"
+		  "'multiple':true}]}" },
+		{ "data.create_collection",
+		  "{'name':'other','fields':[{'name':'r','type':'relation','collection':'to',"
+		  "'multiple':true}]}" },
+		{ "data.update_collection",
+		  "{'collection':'from','fields':[{'name':'plain','type':'text'}]}" },
+	};
+
+	for (int round = 0; round < 16; round++) {
+		struct change drop = { w, "data.delete_collection", "{'collection':'to'}", -1,
+				       round % 3 };
+		struct change make = { w, makers[round % 4][0], makers[round % 4][1], -1,
+				       round / 3 % 3 };
+		struct ar_json *list;
+
+		GOOD(w, "data.create_collection", "{'name':'to'}");
+		GOOD(w, "data.create_collection", "{'name':'from'}");
+		ar_go("drop", change_main, &drop, AR_NO_DEADLINE);
+		ar_go("make", change_main, &make, AR_NO_DEADLINE);
+		while (!drop.ended || !make.ended)
+			assert_ok(ar_sleep(1));
+		assert_true(drop.rc == 0 || make.rc == 0);
+		if (round % 4 == 3) /* these have nothing to do with each other */
+			assert_true(drop.rc == 0 && make.rc == 0);
+		list = GOOD(w, "data.list_collections", "{}");
+		if (drop.rc == 0)
+			assert_null(strstr(text_of(w, list), "\"collection\":\"to\""));
+		ar_json_each (c, ar_json_get(list, "items"))
+			if (!ar_str_eq(ar_json_text(c, "name", AR_STR_NONE), AR_STR("to")))
+				GOOD(w, "data.delete_collection", "{'collection':'%s'}",
+				     ar_strz(w->pool, ar_json_text(c, "name", AR_STR_NONE)));
+		if (drop.rc != 0)
+			GOOD(w, "data.delete_collection", "{'collection':'to'}");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +391,7 @@ int main(void)
 		cmocka_unit_test(the_document_knows_the_collections),
 		cmocka_unit_test(the_demo_is_made_once),
 		cmocka_unit_test(a_default_for_many_records),
+		cmocka_unit_test(changes_that_race_leave_no_relation_to_nowhere),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

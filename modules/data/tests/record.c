@@ -584,6 +584,109 @@ TEST(a_collection_that_changes_meanwhile_is_a_conflict)
 	ar_pool_free(pool);
 }
 
+struct creator {
+	struct world *w;
+	int made, ended;
+};
+
+static void create_some(void *arg)
+{
+	struct creator *creator = arg;
+	struct world own = *creator->w;
+
+	own.pool = ar_pool_new();
+	for (int i = 0; i < 40; i++) {
+		if (CALL(&own, "data.create_record",
+			 "{'collection':'growing','data':{'n':%d,'tags':['x']}}", i) == 0)
+			creator->made++;
+		else
+			assert_true(ar_err_is(AR_E_CONFLICT));
+		ar_err_clear();
+		assert_ok(ar_sleep(1));
+	}
+	ar_pool_free(own.pool);
+	creator->ended++;
+}
+
+/* A record is of the collection before the field, and filled, or of the one after it. */
+TEST(records_made_while_a_field_is_added_have_its_default)
+{
+	enum { CREATORS = 8, FIELDS = 12 };
+	struct creator creator = { .w = w };
+	struct ar_json *list;
+
+	GOOD(w, "data.create_collection",
+	     "{'name':'growing','fields':[{'name':'n','type':'int'},"
+	     "{'name':'tags','type':'select','multiple':true,'values':['x','y']}]}");
+	for (int i = 0; i < CREATORS; i++)
+		ar_go("creator", create_some, &creator, AR_NO_DEADLINE);
+	for (int i = 0; i < FIELDS; i++) {
+		assert_ok(ar_sleep(4));
+		GOOD(w, "data.update_collection",
+		     "{'collection':'growing','fields':[{'name':'f%d','type':'%s','default':%s}]}",
+		     i, i % 2 ? "int" : "text", i % 2 ? "7" : "'it\\u0027s'");
+	}
+	while (creator.ended < CREATORS)
+		assert_ok(ar_sleep(1));
+	assert_int_equal(creator.made, CREATORS * 40); /* nobody was told to try again */
+	list = GOOD(w, "data.list_records", "{'collection':'growing','limit':500}");
+	assert_int_equal(ar_json_get(list, "items")->count, CREATORS * 40);
+	ar_json_each (record, ar_json_get(list, "items"))
+		for (int i = 0; i < FIELDS; i++) {
+			const struct ar_json *v = ar_json_get(record, ar_printf(w->pool, "f%d", i));
+
+			if (v == NULL || v->type == AR_NULL)
+				fail_msg("f%d is missing in %s", i, text_of(w, record));
+		}
+}
+
+struct maker {
+	struct world *w;
+	int tries, made;
+	bool stop, ended;
+};
+
+static void create_until(void *arg)
+{
+	struct maker *maker = arg;
+	struct world own = *maker->w;
+
+	own.pool = ar_pool_new();
+	while (!maker->stop) {
+		maker->tries++;
+		maker->made += CALL(&own, "data.create_record",
+				    "{'collection':'leaving','data':{'n':1}}") == 0;
+		ar_err_clear();
+		ar_sleep(0);
+	}
+	ar_pool_free(own.pool);
+	maker->ended = true;
+}
+
+/* "Not empty" is asked of what the table holds when it goes. */
+TEST(a_record_made_while_its_collection_is_deleted_is_not_lost)
+{
+	for (int round = 0; round < 12; round++) {
+		struct maker maker = { .w = w };
+		int rc;
+
+		GOOD(w, "data.create_collection",
+		     "{'name':'leaving','fields':[{'name':'n','type':'int'}]}");
+		ar_go("maker", create_until, &maker, AR_NO_DEADLINE);
+		rc = CALL(w, "data.delete_collection", "{'collection':'leaving'}");
+		maker.stop = true;
+		while (!maker.ended)
+			assert_ok(ar_sleep(1));
+		if (rc == 0) {
+			assert_int_equal(maker.made, 0);
+			continue;
+		}
+		assert_true(ar_err_is(DATA_E_NOT_EMPTY));
+		ar_err_clear();
+		GOOD(w, "data.delete_collection", "{'collection':'leaving','deleteRecords':true}");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -601,6 +704,8 @@ int main(void)
 		cmocka_unit_test(tags_guard_changes),
 		cmocka_unit_test(every_change_has_its_event),
 		cmocka_unit_test(a_collection_that_changes_meanwhile_is_a_conflict),
+		cmocka_unit_test(records_made_while_a_field_is_added_have_its_default),
+		cmocka_unit_test(a_record_made_while_its_collection_is_deleted_is_not_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
