@@ -5,7 +5,10 @@
 #include "store/postgres/postgres_int.h"
 #include "tests/drivers/rig.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 static struct rig rig;
 static atomic_int losses;
@@ -93,6 +96,43 @@ static void a_second_server_is_refused(void **state)
 	rig_once(&rig, NULL, second_is_refused_body);
 }
 
+static int option(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t n = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &n) == 0 ? value : 0;
+}
+
+/* Sockets that notice within so many seconds that the server is out of reach. */
+static int sockets_within(int seconds)
+{
+	int found = 0;
+
+	for (int fd = 0; fd < 256; fd++) {
+		int wait = option(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+			   option(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
+				   option(fd, IPPROTO_TCP, TCP_KEEPCNT);
+
+		found += option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0 && wait > 0 && wait < seconds &&
+			 option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) < seconds * 1000;
+	}
+	return found;
+}
+
+/* The server frees the lock of who is out of reach after 25 s. */
+static void cut_off_body(void *arg, int index)
+{
+	CHECK(sockets_within(20) == 0);
+	CHECK(ar_store_claim(rig.store, lost) == 0);
+	CHECK(sockets_within(20) == 1);
+}
+
+static void who_is_cut_off_knows_it_before_the_server(void **state)
+{
+	rig_once(&rig, NULL, cut_off_body);
+}
+
 static void session_body(void *arg, int index)
 {
 	PGconn *admin = PQconnectdb(rig.store->options.url.p), *other;
@@ -148,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_second_server_is_refused),
+		cmocka_unit_test(who_is_cut_off_knows_it_before_the_server),
 		cmocka_unit_test(a_session_that_ends_is_replaced_unless_another_was_faster),
 	};
 
