@@ -4,6 +4,8 @@
  */
 #include "data/data_int.h"
 
+#define RECORDS "/collections/{collection}/records"
+
 /* The check tables as one JSON Schema. */
 static struct ar_json *schema_of(struct ar_pool *pool, const struct data_collection *c,
 				 bool for_input)
@@ -111,12 +113,30 @@ static struct ar_json *answer_schema(struct ar_pool *pool, const struct operatio
 	return list;
 }
 
-static struct ar_json *operation(struct ar_pool *pool, const struct operation *op,
-				 const struct data_collection *c, const char *name)
+/* Those of the operation for any collection; only, it is known here which. */
+static struct ar_json *parameters(struct ar_pool *pool, const struct ar_json *paths,
+				  const struct operation *op)
+{
+	const struct ar_json *any =
+		ar_json_get_str(paths, op->by_id ? AR_STR(RECORDS "/{id}") : AR_STR(RECORDS));
+	struct ar_json *ret = ar_json_new(pool, AR_ARRAY);
+
+	any = ar_json_get(ar_json_get(any, op->method), "parameters");
+	if (any == NULL)
+		return ret;
+	ar_json_each (p, any)
+		if (!ar_str_is(ar_json_text(p, "name", AR_STR_NONE), "collection"))
+			ar_json_add(ret, ar_json_copy(pool, p));
+	return ret;
+}
+
+static struct ar_json *operation(struct ar_pool *pool, const struct ar_json *paths,
+				 const struct operation *op, const struct data_collection *c,
+				 const char *name)
 {
 	struct ar_json *ret = ar_json_new(pool, AR_OBJECT),
 		       *responses = ar_json_new(pool, AR_OBJECT);
-	struct ar_json *answer = read(pool, "{\"description\":\"done\"}"), *body;
+	struct ar_json *answer = read(pool, "{\"description\":\"Done\"}"), *body;
 
 	ar_json_set(ret, AR_STR("operationId"),
 		    ar_json_str(pool, ar_strf(pool, "%s_%.*s", op->id, AR_FMT(c->name))));
@@ -124,10 +144,7 @@ static struct ar_json *operation(struct ar_pool *pool, const struct operation *o
 		    ar_json_str(pool, ar_strf(pool, "%s: %.*s", op->summary, AR_FMT(c->name))));
 	ar_json_set(ret, AR_STR("tags"),
 		    read(pool, ar_printf(pool, "[\"%.*s\"]", AR_FMT(c->name))));
-	if (op->by_id)
-		ar_json_set(ret, AR_STR("parameters"),
-			    read(pool, "[{\"name\":\"id\",\"in\":\"path\",\"required\":true,"
-				       "\"schema\":{\"type\":\"string\",\"format\":\"uuid\"}}]"));
+	ar_json_set(ret, AR_STR("parameters"), parameters(pool, paths, op));
 	if (op->body != NULL) {
 		body = ar_json_new(pool, AR_OBJECT);
 		ar_json_set(body, AR_STR("required"), ar_json_bool(pool, true));
@@ -140,6 +157,8 @@ static struct ar_json *operation(struct ar_pool *pool, const struct operation *o
 		ar_json_set(answer, AR_STR("content"),
 			    content(pool, answer_schema(pool, op, name)));
 	ar_json_set(responses, ar_str(op->status), answer);
+	ar_json_set(responses, AR_STR("default"),
+		    read(pool, "{\"$ref\":\"#/components/responses/Problem\"}"));
 	ar_json_set(ret, AR_STR("responses"), responses);
 	return ret;
 }
@@ -151,7 +170,7 @@ static void record_paths(struct ar_pool *pool, struct ar_json *paths,
 
 	for (size_t i = 0; i < AR_COUNT(operations); i++)
 		ar_json_set(operations[i].by_id ? one : list, ar_str(operations[i].method),
-			    operation(pool, &operations[i], c, name));
+			    operation(pool, paths, &operations[i], c, name));
 	ar_json_set(paths, ar_strf(pool, "/collections/%.*s/records", AR_FMT(c->name)), list);
 	ar_json_set(paths, ar_strf(pool, "/collections/%.*s/records/{id}", AR_FMT(c->name)), one);
 }

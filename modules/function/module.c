@@ -137,7 +137,7 @@ static const struct ar_action actions[] = {
 	{ "functions.list", "GET /functions", READ, .out = function_out, .run = function_list,
 	  .flags = AR_A_LIST, .help = "List functions" },
 	{ "functions.put", "PUT /functions/{name}", WRITE, .in = put_in, .out = function_out,
-	  .run = function_put, .flags = AR_A_WRITE, .help = "Deploy a function" },
+	  .run = function_put, .flags = AR_A_WRITE | AR_A_MAKES, .help = "Deploy a function" },
 	{ "functions.get", "GET /functions/{name}", READ, .in = name_in, .out = function_out,
 	  .run = function_get, .help = "Read a function with its source" },
 	{ "functions.delete", "DELETE /functions/{name}", WRITE, .in = name_in,

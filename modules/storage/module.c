@@ -140,7 +140,7 @@ static const struct ar_action actions[] = {
 	  .help = "List the objects of a bucket" },
 	{ "storage.put_object", "PUT /buckets/{bucket}/objects/{key...}", AR_ALLOW_ANYONE,
 	  .in = put_in, .out = object_out, .run = storage_object_put,
-	  .flags = AR_A_WRITE | AR_A_RAW_IN, .deadline_ms = 120000,
+	  .flags = AR_A_WRITE | AR_A_RAW_IN | AR_A_MAKES, .deadline_ms = 120000,
 	  .help = "Put an object: the body is its bytes" },
 	{ "storage.get_object", "GET /buckets/{bucket}/objects/{key...}", AR_ALLOW_ANYONE,
 	  .in = get_in, .run = storage_object_get, .flags = AR_A_RAW_OUT, .deadline_ms = 600000,

@@ -49,6 +49,7 @@ enum ar_action_flag {
 	 * Idempotency-Key is AR_E_KEY_SECRET, and workflows, which keep results, cannot call it.
 	 */
 	AR_A_SECRET_OUT = 1 << 8,
+	AR_A_MAKES = 1 << 9, /* answers 201 when it made something, 200 when it was there */
 };
 
 struct ar_action {
@@ -64,7 +65,8 @@ struct ar_action {
 	 */
 	const struct ar_field *in;
 	const char *body;
-	const struct ar_field *out; /* NULL: no body (204) unless the action says otherwise */
+	/* NULL: no body (204) unless the action says otherwise; no rows: any JSON */
+	const struct ar_field *out;
 	AR_YIELDS int (*run)(struct ar_call *call);
 	unsigned flags;      /* enum ar_action_flag */
 	int status;          /* of success; 0: 200, or 204 when nothing was replied */

@@ -161,32 +161,45 @@ static void write_list_schema(struct ar_jw *w, const struct ar_field *item)
 	ar_jw_raw(w, AR_STR("}}}"));
 }
 
-static void write_success(struct ar_jw *w, const struct ar_action *action)
+static void write_success(struct ar_jw *w, const struct ar_action *action, int status)
 {
 	bool bytes = (action->flags & AR_A_RAW_OUT) != 0;
-	int status = action->status != 0            ? action->status
-		     : bytes || action->out != NULL ? 200
-						    : 204;
 	char key[16];
 
 	snprintf(key, sizeof(key), "%d", status);
 	ar_jw_keyz(w, key);
 	ar_jw_object(w);
 	ar_jw_keyz(w, "description");
-	ar_jw_strz(w, "Done");
+	ar_jw_strz(w, status == 201 ? "Made" : "Done");
 	if (bytes) {
-		write_content(w, "application/octet-stream");
-		ar_jw_raw(w, AR_STR("{\"type\":\"string\",\"format\":\"binary\"}"));
+		write_content(w, "*/*");
+		ar_jw_raw(w, AR_STR("{}"));
 		end_content(w);
 	} else if (action->out != NULL) {
 		write_content(w, "application/json");
 		if (action->flags & AR_A_LIST &&
 		    ar_fields_find(action->out, AR_STR("items")) == NULL)
 			write_list_schema(w, action->out);
+		else if (action->out[0].name == NULL)
+			ar_jw_raw(w, AR_STR("{}"));
 		else
 			ar_fields_schema(w, action->out, false);
 		end_content(w);
 	}
+	ar_jw_object_end(w);
+}
+
+static void write_responses(struct ar_jw *w, const struct ar_action *action)
+{
+	bool body = action->flags & AR_A_RAW_OUT || action->out != NULL;
+
+	ar_jw_keyz(w, "responses");
+	ar_jw_object(w);
+	write_success(w, action, action->status != 0 ? action->status : body ? 200 : 204);
+	if (action->flags & AR_A_MAKES)
+		write_success(w, action, 201);
+	ar_jw_keyz(w, "default");
+	ar_jw_raw(w, AR_STR("{\"$ref\":\"#/components/responses/Problem\"}"));
 	ar_jw_object_end(w);
 }
 
@@ -219,12 +232,7 @@ static void write_operation(struct ar_jw *w, size_t index, int method, bool suff
 								 : AR_STR("[{\"bearer\":[]}]"));
 	write_parameters(w, action, method);
 	write_body(w, action, method);
-	ar_jw_keyz(w, "responses");
-	ar_jw_object(w);
-	write_success(w, action);
-	ar_jw_keyz(w, "default");
-	ar_jw_raw(w, AR_STR("{\"$ref\":\"#/components/responses/Problem\"}"));
-	ar_jw_object_end(w);
+	write_responses(w, action);
 	ar_jw_object_end(w);
 }
 
@@ -293,7 +301,7 @@ static const char components[] =
 	"\"detail\":{\"type\":\"string\"},\"instance\":{\"type\":\"string\"},"
 	"\"params\":{\"type\":\"object\"},\"fields\":{\"type\":\"object\",\"additionalProperties\":"
 	"{\"type\":\"object\",\"properties\":{\"code\":{\"type\":\"string\"},"
-	"\"message\":{\"type\":\"string\"}}}}}}}}";
+	"\"message\":{\"type\":\"string\"},\"params\":{\"type\":\"object\"}}}}}}}}";
 
 static void make_document(void)
 {

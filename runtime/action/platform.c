@@ -183,8 +183,10 @@ static AR_YIELDS int local_call(struct ar_call *call)
 
 /* ---- the table ---- */
 
+static const struct ar_field any_out[] = { { 0 } };
+
 static const struct ar_action core_actions[] = {
-	{ "core.openapi", "GET /openapi.json", AR_ALLOW_ANYONE, .run = openapi_run,
+	{ "core.openapi", "GET /openapi.json", AR_ALLOW_ANYONE, .out = any_out, .run = openapi_run,
 	  .flags = AR_A_REST_ONLY,
 	  .help = "This document; what is the tenant's own is in it for who is signed in" },
 	{ "platform.list_tenants", "GET /tenants", "platform.tenants.read", .in = list_in_fields,
