@@ -11,6 +11,15 @@
 #ifndef AR_LIST_LINKS_H
 #define AR_LIST_LINKS_H
 
+#include <assert.h>
 #include <utlist.h>
+
+/* The same, and the analyzer is told what it cannot see: a first one that is not alone has a next. */
+#undef DL_DELETE
+#define DL_DELETE(list, x)                                                                         \
+	do {                                                                                       \
+		assert((x) != (list) || (x)->prev == (x) || (x)->next != NULL);                    \
+		DL_DELETE2(list, x, prev, next);                                                   \
+	} while (0)
 
 #endif
