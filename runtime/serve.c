@@ -249,6 +249,7 @@ static int loop_start(int index)
 	if (atomic_fetch_add(&house.attached, 1) + 1 < house.nloops)
 		return 0;
 	ar_bus_hops_max(ar_config_int("event-hops-max"));
+	ar_bus_retain(ar_config_int("events-keep-days") * INT64_C(86400000));
 	return ar_bus_start(house.store, house.loops, house.nloops);
 }
 

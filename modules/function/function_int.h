@@ -91,4 +91,8 @@ AR_YIELDS int function_version_list(struct ar_call *call);
 AR_YIELDS int function_version_get(struct ar_call *call);
 AR_YIELDS int function_demo(struct ar_call *call);
 
+/* ---- sweep.c ---- */
+
+AR_YIELDS int function_sweep(struct ar_scope *scope, struct ar_str database, bool *ret_more);
+
 #endif

@@ -167,8 +167,11 @@ static const struct ar_action actions[] = {
 
 static const struct ar_bus_target target = { .kind = "function", .deliver = function_deliver };
 
+static const struct ar_bus_daily daily = { "function-runs", function_sweep };
+
 static int start(void)
 {
+	ar_bus_daily(&daily);
 	ar_tenant_slot_register(&function_slot);
 	ar_bus_register(&target);
 	return 0;

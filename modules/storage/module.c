@@ -160,9 +160,12 @@ static const char *const permissions[] = {
 	NULL,
 };
 
+static const struct ar_bus_daily daily = { "storage-files", storage_daily };
+
 static int start(void)
 {
 	ar_tenant_slot_register(&storage_slot);
+	ar_bus_daily(&daily);
 	return 0;
 }
 

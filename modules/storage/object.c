@@ -10,8 +10,6 @@
 
 #include "http/server.h"
 
-#define SWEEP_AGE_MS (60 * 60 * 1000)
-
 /* ---- reading rows ---- */
 
 AR_YIELDS static int object_find(struct ar_call *call, struct ar_str bucket, struct ar_str key,
@@ -410,38 +408,4 @@ AR_YIELDS int storage_object_delete(struct ar_call *call)
 	    object_event(call, "storage.object.deleted", bucket->name, &object) != 0)
 		return -1;
 	return ar_reply_none(call);
-}
-
-/* ---- sweep ---- */
-
-AR_YIELDS static int is_known(void *arg, struct ar_str id, bool *ret)
-{
-	struct ar_call *call = arg;
-	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) =
-		ar_pool_new(); /* there may be millions */
-	struct ar_scope scope;
-	struct ar_rows rows;
-
-	ar_scope_init(&scope, call->tenant->db, pool);
-	if (ar_query(&scope, &rows, "SELECT 1 FROM storage_objects WHERE id = ?",
-		     AR_ARGS(AR_J_STR(id))) != 0)
-		return -1;
-	*ret = rows.count > 0;
-	return 0;
-}
-
-AR_YIELDS int storage_sweep(struct ar_call *call)
-{
-	int64_t deleted;
-	struct ar_jw *w;
-
-	if (ar_blob_sweep(call->pool, call->tenant->name, SWEEP_AGE_MS, is_known, call, &deleted) !=
-	    0)
-		return -1;
-	w = ar_reply_json(call, 0);
-	ar_jw_object(w);
-	ar_jw_keyz(w, "deleted");
-	ar_jw_int(w, deleted);
-	ar_jw_object_end(w);
-	return 0;
 }

@@ -70,6 +70,7 @@ AR_YIELDS int storage_object_get(struct ar_call *call);
 AR_YIELDS int storage_object_list(struct ar_call *call);
 AR_YIELDS int storage_object_delete(struct ar_call *call);
 AR_YIELDS int storage_sweep(struct ar_call *call);
+AR_YIELDS int storage_daily(struct ar_scope *scope, struct ar_str database, bool *ret_more);
 
 /* ---- range.c ---- */
 

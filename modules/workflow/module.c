@@ -125,8 +125,11 @@ static const struct ar_bus_target target = { .kind = "workflow",
 					     .transactional = true };
 static const struct ar_timer_kind timer = { .kind = "workflow", .fire = workflow_timer };
 
+static const struct ar_bus_daily daily = { "workflow-runs", workflow_sweep };
+
 static int start(void)
 {
+	ar_bus_daily(&daily);
 	ar_tenant_slot_register(&workflow_slot);
 	ar_bus_register(&target);
 	ar_timer_register(&timer);

@@ -246,6 +246,10 @@ AR_YIELDS int workflow_run_start(struct ar_scope *scope, struct ar_str database,
 				 const struct workflow_start *start, struct workflow_started *ret);
 AR_YIELDS int workflow_deliver(struct ar_delivery *delivery);
 
+/* ---- sweep.c ---- */
+
+AR_YIELDS int workflow_sweep(struct ar_scope *scope, struct ar_str database, bool *ret_more);
+
 /* ---- step.c ---- */
 
 /* Runs one step once and writes its result; states[i] says what came of it. */

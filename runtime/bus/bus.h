@@ -125,6 +125,17 @@ void ar_timer_register(const struct ar_timer_kind *kind);
 AR_YIELDS int ar_timer_set(struct ar_scope *scope, const struct ar_timer *timer);
 AR_YIELDS int ar_timer_clear(struct ar_scope *scope, struct ar_str id);
 
+/*
+ * What is done once a day for each tenant, in the small hours, each tenant at a moment of its own; also
+ * for one that nobody uses. run() is like a timer's: in the worker's unit, only the store; what is to
+ * be done outside it starts after the commit. *ret_more: a batch was done, come again in a second.
+ */
+struct ar_bus_daily {
+	const char *name;
+	AR_YIELDS int (*run)(struct ar_scope *scope, struct ar_str database, bool *ret_more);
+};
+void ar_bus_daily(const struct ar_bus_daily *daily); /* at start; twice is once */
+
 /* ---- the machine ---- */
 
 extern const struct ar_migration ar_bus_migrations[]; /* of each tenant's database */

@@ -80,6 +80,11 @@ struct ar_json *event_json(struct ar_pool *pool, struct event_row *row);
 int event_from_json(struct ar_pool *pool, struct ar_str text, struct event_row *ret);
 int check_text(const char *field, struct ar_str s, size_t min, size_t max);
 
+/* ---- what is done once a day (daily.c) ---- */
+
+AR_YIELDS int daily_missing(struct ar_scope *scope, size_t *ret);
+AR_YIELDS int daily_add(struct ar_scope *scope); /* begins the unit when one is missing */
+
 /* ---- events that start each other (loop.c) ---- */
 
 bool hops_too_many(int64_t hops);

@@ -112,6 +112,7 @@ static bool has_builtin(const struct worker *w)
 static AR_YIELDS int load_in(struct worker *w, struct ar_scope *scope)
 {
 	int64_t next;
+	size_t missing = 0;
 
 	/* The version first: a change in between is then seen as one. */
 	if (state_read(scope, false, &w->stored, &w->version) != 0 || subs_reload(w, scope) != 0)
@@ -121,6 +122,9 @@ static AR_YIELDS int load_in(struct worker *w, struct ar_scope *scope)
 		    subs_reload(w, scope) != 0 || ar_commit(scope) != 0)
 			return -1;
 	}
+	if (daily_missing(scope, &missing) != 0 ||
+	    (missing > 0 && (daily_add(scope) != 0 || ar_commit(scope) != 0)))
+		return -1;
 	w->position = w->stored;
 	/* One that is set while we look lowers it again. */
 	w->timer_due_ms = NEVER;

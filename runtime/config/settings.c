@@ -135,6 +135,10 @@ const struct ar_setting ar_settings[] = {
 	{ "event-hops-max", INT(1, 1000), .otherwise = "16",
 	  .help = "Events that may lead one to another, each published by what the one before "
 		  "started; one more is refused as a loop." },
+	{ "events-keep-days", INT(1, 36500), .otherwise = "7",
+	  .help = "Days that a delivered event stays in the log." },
+	{ "runs-keep-days", INT(1, 36500), .otherwise = "30",
+	  .help = "Days that ended runs of workflows and functions are kept." },
 
 	/* going out */
 	{ "client-allow", .type = AR_SET_CIDRS, .otherwise = "",

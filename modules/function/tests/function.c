@@ -625,6 +625,31 @@ TEST(failed_events_are_kept)
 	assert_int_equal(wire_count(t, "SELECT attempts FROM bus_dead WHERE topic = 'once'"), 1);
 }
 
+/* Also of functions that nobody calls any more. */
+TEST(old_runs_go)
+{
+	struct ar_scope scope;
+	bool more;
+
+	ar_scope_init(&scope, t->tenant->db, t->pool);
+	for (int i = 0; i < 700; i++)
+		assert_ok(ar_exec(
+			&scope,
+			"INSERT INTO function_runs (id, function, version, cause, status, "
+			"input, logs, duration_us, cpu_us, memory, trace_id, created) VALUES "
+			"(?, 'gone', 'v', 'call', 'ok', 'null', '[]', 0, 0, 0, '', ?)",
+			AR_ARGS(AR_J_STR(ar_strf(t->pool, "%03d", i)),
+				AR_J_INT(ar_now_ms() - (i < 600 ? 31 : 29) * 86400000LL)),
+			NULL));
+	assert_ok(function_sweep(&scope, AR_STR("acme"), &more));
+	assert_true(more);
+	assert_ok(function_sweep(&scope, AR_STR("acme"), &more));
+	assert_false(more);
+	assert_ok(ar_commit(&scope));
+	assert_int_equal(wire_count(t, "SELECT count(*) FROM function_runs"), 100);
+	assert_int_equal(wire_count(t, "SELECT count(*) FROM function_runs WHERE id < '600'"), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -642,6 +667,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(remembers_runs),
 		cmocka_unit_test(keeps_the_last_runs),
 		cmocka_unit_test(large_values_are_cut),
+		cmocka_unit_test(old_runs_go),
 		cmocka_unit_test(events_run_functions),
 		cmocka_unit_test(failed_events_are_kept),
 	};

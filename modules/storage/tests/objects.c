@@ -75,6 +75,40 @@ static int files(const char *tenant)
 	return n;
 }
 
+/* All of them become two hours old. */
+static void files_age(const char *tenant)
+{
+	const struct timespec then[2] = { { ar_now_ms() / 1000 - 7200, 0 },
+					  { ar_now_ms() / 1000 - 7200, 0 } };
+
+	for (int i = 0; i < 256; i++) {
+		char path[200];
+		struct dirent *entry;
+		DIR *dir;
+
+		snprintf(path, sizeof(path), "%s/blobs/%s/%02x", house.data, tenant, (unsigned)i);
+		dir = opendir(path);
+		while (dir != NULL && (entry = readdir(dir)) != NULL)
+			if (entry->d_name[0] != '.')
+				assert_ok(utimensat(dirfd(dir), entry->d_name, then, 0));
+		if (dir != NULL)
+			closedir(dir);
+	}
+}
+
+/* What the bus does in the night. */
+static void night(struct wire_tenant *t)
+{
+	struct ar_scope scope;
+	bool more = true;
+
+	ar_scope_init(&scope, t->tenant->db, t->pool);
+	assert_ok(ar_begin(&scope));
+	assert_ok(storage_daily(&scope, t->tenant->name, &more));
+	assert_ok(ar_commit(&scope));
+	assert_false(more);
+}
+
 /* Deletes run in the background. */
 static void files_become(const char *tenant, int n)
 {
@@ -548,6 +582,15 @@ TEST(swept_and_dropped)
 	assert_answer(a, 200, "");
 	assert_string_equal(wire_text(&t, &a, "deleted"), "0"); /* too young */
 	assert_int_equal(files("acme"), 2);
+	night(&t); /* neither */
+	ar_sleep(100);
+	assert_int_equal(files("acme"), 2);
+	files_age("acme");
+	files_age("beta");
+	night(&t);
+	files_become("acme", 1);
+	assert_int_equal(files("beta"), 1);
+	assert_answer(get(&t, admin, "b/objects/k"), 200, "");
 
 	/* a tenant that goes takes its files along, and nobody else's */
 	wire_release(&t);

@@ -81,10 +81,13 @@ static void park(void *arg)
 		     "  a: {action: probe.fail, note: a, times: 2, retry: {delay: 1h}}\n"
 		     "  b: {action: probe.note, note: b, depends_on: a}\n");
 	keep(rig_start("w", "{}"));
-	for (int i = 0; i < 400 && rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS) == 0;
+	for (int i = 0;
+	     i < 400 &&
+	     rig_count("SELECT count(*) FROM bus_timer WHERE kind = 'workflow'", AR_NO_ARGS) == 0;
 	     i++)
 		ar_sleep(5);
-	assert_int_equal(rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS), 1);
+	assert_int_equal(
+		rig_count("SELECT count(*) FROM bus_timer WHERE kind = 'workflow'", AR_NO_ARGS), 1);
 }
 
 static void too_early(void *arg)
@@ -117,9 +120,13 @@ static void third_time(void *arg)
 	assert_int_equal(rig_notes("a"), 1);
 	assert_int_equal(rig_notes("b"), 1);
 	/* The run may end before the commit in which its timer goes. */
-	for (int i = 0; i < 400 && rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS) > 0; i++)
+	for (int i = 0;
+	     i < 400 &&
+	     rig_count("SELECT count(*) FROM bus_timer WHERE kind = 'workflow'", AR_NO_ARGS) > 0;
+	     i++)
 		ar_sleep(5);
-	assert_int_equal(rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS), 0);
+	assert_int_equal(
+		rig_count("SELECT count(*) FROM bus_timer WHERE kind = 'workflow'", AR_NO_ARGS), 0);
 }
 
 ONCE(parked_runs_come_back, park, too_early, second_time, third_time)
@@ -171,7 +178,9 @@ static void version_gone(void *arg)
 
 	rig_put("w", "steps: {a: {action: probe.fail, note: a, retry: {delay: 1h}}}\n");
 	id = rig_start("w", "{\"secretWord\":\"geheim99\"}");
-	for (int i = 0; i < 400 && rig_count("SELECT count(*) FROM bus_timer", AR_NO_ARGS) == 0;
+	for (int i = 0;
+	     i < 400 &&
+	     rig_count("SELECT count(*) FROM bus_timer WHERE kind = 'workflow'", AR_NO_ARGS) == 0;
 	     i++)
 		ar_sleep(5);
 	sql("UPDATE workflow_versions SET definition = "
@@ -520,6 +529,70 @@ static void delete_busy(void *arg)
 
 ONCE(a_busy_tenant_can_be_deleted, delete_busy)
 
+/* ---- what ended long ago goes ---- */
+
+static void old_run(struct ar_scope *scope, int i, const char *status, int64_t days)
+{
+	int64_t then = ar_now_ms() - days * 86400000;
+	struct ar_str id = ar_strf(scope->pool, "old-%d", i);
+
+	assert_ok(ar_exec(
+		scope,
+		"INSERT INTO workflow_runs (id, workflow, version, status, input, cause, "
+		"trace_id, wake, created, finished) VALUES (?, 'w', 'v', ?, '{}', '{}', '', "
+		"?, ?, ?)",
+		AR_ARGS(AR_J_STR(id), AR_J_Z(status), AR_J_INT(INT64_MAX), AR_J_INT(then),
+			strcmp(status, "running") == 0 ? AR_J_NULL : AR_J_INT(then)),
+		NULL));
+	assert_ok(ar_exec(scope,
+			  "INSERT INTO workflow_steps (run_id, step, status, attempt, started) "
+			  "VALUES (?, 'a', 'succeeded', 1, 0)",
+			  AR_ARGS(AR_J_STR(id)), NULL));
+}
+
+/* By the timer that the bus has added by itself, brought forward; in several batches. */
+static void old_runs_go(void *arg)
+{
+	struct ar_scope scope;
+	struct ar_str id;
+
+	rig_put("w", "steps: {a: {action: probe.idle}}\n");
+	id = rig_start("w", "{}");
+	rig_wait(id);
+	ar_scope_init(&scope, rig_tenant->db, rig_pool);
+	for (int i = 0; i < 450; i++)
+		old_run(&scope, i,
+			i % 3 == 0   ? "failed"
+			: i % 3 == 1 ? "cancelled"
+				     : "succeeded",
+			31);
+	old_run(&scope, 1000, "succeeded", 29);
+	old_run(&scope, 1001, "running", 400);
+	assert_ok(ar_timer_set(&scope, &(struct ar_timer){ .id = AR_STR("daily:workflow-runs"),
+							   .due_ms = ar_now_ms(),
+							   .kind = AR_STR("daily"),
+							   .data = AR_STR("workflow-runs") }));
+	assert_ok(ar_commit(&scope));
+	for (int i = 0; i < 1000 && rig_count("SELECT count(*) FROM workflow_runs", AR_NO_ARGS) > 3;
+	     i++)
+		ar_sleep(20);
+	ar_sleep(50);
+	assert_int_equal(rig_count("SELECT count(*) FROM workflow_runs", AR_NO_ARGS), 3);
+	assert_int_equal(rig_count("SELECT count(*) FROM workflow_steps WHERE run_id LIKE 'old-%'",
+				   AR_NO_ARGS),
+			 2);
+	assert_int_equal(
+		rig_count("SELECT count(*) FROM workflow_runs WHERE id = ?", AR_ARGS(AR_J_STR(id))),
+		1);
+	/* and comes again tomorrow */
+	assert_int_equal(rig_count("SELECT count(*) FROM bus_timer WHERE id = "
+				   "'daily:workflow-runs' AND due_ms > ?",
+				   AR_ARGS(AR_J_INT(ar_now_ms() + 1000))),
+			 1);
+}
+
+ONCE(what_ended_long_ago_goes, old_runs_go)
+
 int main(void)
 {
 	static const struct ar_seam seam = { .now_ms = shifted_now };
@@ -538,6 +611,7 @@ int main(void)
 		cmocka_unit_test(secrets_go_when_cancelled),
 		cmocka_unit_test(a_long_line_ends),
 		cmocka_unit_test(a_busy_tenant_can_be_deleted),
+		cmocka_unit_test(what_ended_long_ago_goes),
 	};
 
 	ar_seam_set(&seam);

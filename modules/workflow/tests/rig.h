@@ -9,6 +9,7 @@
 #ifndef WORKFLOW_TEST_RIG_H
 #define WORKFLOW_TEST_RIG_H
 
+#include "config/config.h"
 #include "tests/harness/house.h"
 #include "workflow/tests/probe.h"
 
@@ -40,12 +41,29 @@ static inline int rig_forget(void **state)
 
 static char rig_name[16]; /* of the tenant: a server that tests share has one for each folder */
 
+/* Settings as they are by default. */
+static inline void rig_config(void)
+{
+	static bool loaded;
+	char *argv[] = { NULL }, *env[] = { NULL };
+	struct ar_buf message;
+	int argc = 0;
+
+	if (loaded)
+		return;
+	loaded = true;
+	ar_buf_init(&message, 1000);
+	assert_ok(ar_config_load(&argc, argv, env, true, &message));
+	ar_buf_done(&message);
+}
+
 static inline void rig_open_at(const char *folder)
 {
 	static bool started; /* the bus remembers who registered, the tenant room forgets */
 	unsigned hash = 5381;
 
 	house_open_at(folder, rig_sets);
+	rig_config();
 	for (const char *p = folder; *p != '\0'; p++)
 		hash = hash * 33 + (unsigned char)*p;
 	snprintf(rig_name, sizeof(rig_name), "t%08x", hash);
