@@ -110,6 +110,19 @@ static void forget_here(void *arg)
 	ar_heap_free(arg);
 }
 
+static void close_here(void *arg)
+{
+	ar_sandbox_close(ar_str(arg));
+	ar_heap_free(arg);
+}
+
+/* Before the wait for those who hold the tenant: they are let go of. */
+static void tenant_calls_end(struct ar_str name)
+{
+	for (int i = 0; i < house.nloops; i++)
+		ar_post(house.loops[i], close_here, ar_heap_strz(name));
+}
+
 static void tenant_executors_end(struct ar_str name)
 {
 	for (int i = 0; i < house.nloops; i++)
@@ -179,6 +192,7 @@ static int rooms_start(void)
 	if (store_open() != 0)
 		return -1;
 	ar_tenant_init(house.store);
+	ar_tenant_on_close(tenant_calls_end);
 	ar_tenant_on_delete(ar_bus_close);
 	ar_tenant_on_delete(tenant_executors_end);
 	ar_tenant_on_delete(tenant_blobs_drop);

@@ -61,8 +61,7 @@ AR_YIELDS static void sweep_fiber(void *arg)
 		ar_err_clear();
 	} else if (deleted > 0) {
 		ar_info("storage", "files that no object has are deleted", "tenant",
-			ar_strz(pool, name), "count",
-			ar_printf(pool, "%lld", (long long)deleted));
+			ar_strz(pool, name), "count", ar_printf(pool, "%lld", (long long)deleted));
 	}
 }
 

@@ -52,11 +52,11 @@ static int64_t next_ms(struct ar_str database, int64_t now)
 
 static AR_YIELDS int set(struct ar_scope *scope, const struct ar_bus_daily *daily, int64_t due_ms)
 {
-	return ar_timer_set(scope, &(struct ar_timer){ .id = ar_strf(scope->pool, "daily:%s",
-								     daily->name),
-						       .due_ms = due_ms,
-						       .kind = AR_STR("daily"),
-						       .data = ar_str(daily->name) });
+	return ar_timer_set(scope,
+			    &(struct ar_timer){ .id = ar_strf(scope->pool, "daily:%s", daily->name),
+						.due_ms = due_ms,
+						.kind = AR_STR("daily"),
+						.data = ar_str(daily->name) });
 }
 
 static AR_YIELDS int fire(struct ar_scope *scope, struct ar_str database,

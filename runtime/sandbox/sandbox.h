@@ -138,6 +138,8 @@ AR_YIELDS int ar_sandbox_call(struct ar_pool *pool, const struct ar_sandbox_run 
  * AR_E_SANDBOX_BYTECODE, AR_E_TOO_LARGE. */
 AR_YIELDS int ar_sandbox_check(struct ar_str tenant, struct ar_str name, struct ar_str source);
 
+/* The tenant is to go: its calls on this loop end with sandbox/killed, running or not. */
+void ar_sandbox_close(struct ar_str tenant);
 /* The tenant is gone: its executors on this loop end as soon as they have no call. */
 void ar_sandbox_forget(struct ar_str tenant);
 

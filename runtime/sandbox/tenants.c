@@ -106,6 +106,22 @@ static void fail_queue(struct sb_tenant *tenant, const struct ar_err_def *def)
 	}
 }
 
+/* A killed executor gives calls that had not begun back to the queue, and may be the tenant's last. */
+void ar_sandbox_close(struct ar_str name)
+{
+	struct sb_tenant *tenant;
+
+	while (sb_loop != NULL && (tenant = ar_map_get(sb_loop->tenants, name)) != NULL &&
+	       (tenant->first != NULL || tenant->execs != NULL)) {
+		if (tenant->first != NULL) {
+			fail_queue(tenant, AR_E_SANDBOX_KILLED);
+		} else {
+			SB_COUNT(killed, 1);
+			sb_exec_kill(tenant->execs, AR_E_SANDBOX_KILLED);
+		}
+	}
+}
+
 /* ---- choosing ---- */
 
 static bool may_take(const struct sb_exec *exec, const struct sb_call *call, int64_t now)

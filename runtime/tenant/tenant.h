@@ -48,7 +48,8 @@ void ar_tenant_release(struct ar_tenant *tenant);
 AR_YIELDS int ar_tenant_create(struct ar_str name,
 			       AR_YIELDS int (*setup)(struct ar_tenant *tenant, void *arg),
 			       void *arg);
-/* Waits until nobody holds the tenant (AR_E_BUSY after 10 s), then deletes its database. */
+/* Waits until nobody holds the tenant (AR_E_BUSY after 10 s), then deletes its database. Calls of its
+ * functions and runs of its workflows are ended, requests under way have that long. */
 AR_YIELDS int ar_tenant_delete(struct ar_str name);
 /* What else must let go of a tenant before its database goes (the bus's worker, files): called in
  * order of registration, once nobody can reach it any more. At start; at most 16. */
