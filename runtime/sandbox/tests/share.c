@@ -144,7 +144,7 @@ static void crowd_main(void *arg)
 		snprintf(names[i], sizeof(names[i]), "crowd-%d", i);
 		prepare(&c[i], names[i], "while true do end");
 		c[i].run.limits.cpu_soft_ms = 150;
-		c[i].run.limits.wall_ms = 25000;
+		c[i].run.limits.wall_ms = 100000;
 		rig_open++;
 		ar_go("crowd", crowd_burns, &c[i], AR_NO_DEADLINE);
 	}
@@ -153,7 +153,7 @@ static void crowd_main(void *arg)
 		struct rig_call modest;
 
 		prepare(&modest, "modest", "return true");
-		modest.run.limits.wall_ms = 3000;
+		modest.run.limits.wall_ms = 50000;
 		rig_call_here(&modest);
 		assert_string_equal(modest.slug, "");
 		rig_free(&modest);
