@@ -95,6 +95,7 @@ struct data_collection {
 struct data_schema {
 	struct ar_pool *pool;
 	enum ar_dialect dialect;
+	uint64_t number;               /* of all schemas in this process, from 1 */
 	struct data_collection **list; /* by name */
 	size_t count;
 	struct ar_map *by_name;
@@ -242,6 +243,7 @@ AR_YIELDS int data_record_patch(struct ar_call *call);
 AR_YIELDS int data_record_delete(struct ar_call *call);
 AR_YIELDS int data_validate(struct ar_call *call);
 AR_YIELDS int data_openapi(struct ar_call *call, struct ar_json *paths, struct ar_json *schemas);
+AR_YIELDS int data_openapi_stamp(struct ar_call *call, uint64_t *ret);
 AR_YIELDS int data_demo(struct ar_call *call);
 
 #endif

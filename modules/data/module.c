@@ -191,4 +191,5 @@ const struct ar_module data_module = {
 	.start = start,
 	.demo = data_demo,
 	.openapi = data_openapi,
+	.openapi_stamp = data_openapi_stamp,
 };

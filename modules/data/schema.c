@@ -124,9 +124,11 @@ static void schema_free(void *value)
 
 struct data_schema *data_schema_new(struct ar_pool *pool, enum ar_dialect dialect)
 {
+	static _Atomic uint64_t numbers;
 	struct data_schema *schema = ar_new(pool, struct data_schema);
 
 	schema->pool = pool;
+	schema->number = ++numbers;
 	schema->dialect = dialect;
 	schema->list = ar_new_n(pool, struct data_collection *, DATA_COLLECTIONS_MAX + 1);
 	schema->by_name = ar_map_new();

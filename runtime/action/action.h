@@ -233,6 +233,9 @@ struct ar_module {
 	 * of "paths" and of "components"/"schemas"; nodes in call->pool. */
 	AR_YIELDS int (*openapi)(struct ar_call *call, struct ar_json *paths,
 				 struct ar_json *schemas);
+	/* A number for what `openapi` would add for this caller now: another number when that changes,
+	 * and never one again that meant something else in this process. With `openapi` always. */
+	AR_YIELDS int (*openapi_stamp)(struct ar_call *call, uint64_t *ret);
 };
 void ar_action_register(
 	const struct ar_module *module); /* asserts that names and routes are free */

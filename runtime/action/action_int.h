@@ -61,8 +61,12 @@ AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *
 void idempotency_leave(struct idempotency *idempotency);
 
 /* openapi.c */
-AR_YIELDS int openapi_run(struct ar_call *call);
+AR_YIELDS int openapi_make(struct ar_call *call, struct ar_str *ret); /* empty: too large */
 void openapi_done(void);
+
+/* openapi_kept.c */
+int openapi_start(void);
+AR_YIELDS int openapi_run(struct ar_call *call);
 
 /* mask.c: names of secret inputs, learnt from the tables */
 void mask_learn(const struct ar_action *action);

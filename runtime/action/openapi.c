@@ -2,7 +2,8 @@
  * openapi.c - GET /openapi.json: the action table as an OpenAPI 3.1 document.
  *
  * The part that is the same for every tenant is made once and kept as text; a signed-in caller's
- * copy also gets what the modules add of the tenant's own (their `openapi` functions).
+ * copy also gets what the modules add of the tenant's own (their `openapi` functions). What was made
+ * for a tenant is kept by openapi_kept.c.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 
 #define DOCUMENT_MAX (16u << 20)
 #define FIELDS_MAX   64
+#define SLICE        ((size_t)64 << 10) /* of text, after which others get their turn */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ar_pool *memory;
@@ -365,10 +367,36 @@ static struct ar_json *servers(struct ar_call *call)
 	return list;
 }
 
-AR_YIELDS int openapi_run(struct ar_call *call)
+/* Two levels deep member by member: "paths" and "components"/"schemas" are what grows. */
+static AR_YIELDS int write_sliced(struct ar_jw *w, const struct ar_buf *buf,
+				  const struct ar_json *object, int levels, size_t *slice)
+{
+	ar_jw_object(w);
+	ar_json_each (m, object) {
+		ar_jw_key(w, m->key);
+		if (levels > 0 && m->type == AR_OBJECT) {
+			if (write_sliced(w, buf, m, levels - 1, slice) != 0)
+				return -1;
+			continue;
+		}
+		ar_jw_value(w, m);
+		if (buf->n < *slice + SLICE)
+			continue;
+		*slice = buf->n;
+		if (ar_pause() != 0)
+			return -1;
+	}
+	ar_jw_object_end(w);
+	return 0;
+}
+
+AR_YIELDS int openapi_make(struct ar_call *call, struct ar_str *ret)
 {
 	static const struct ar_json_limits limits = { DOCUMENT_MAX, 256, 4000000 };
+	struct ar_buf *buf = ar_buf_new(call->pool, DOCUMENT_MAX);
 	struct ar_json *doc;
+	struct ar_jw w;
+	size_t slice = 0;
 
 	pthread_mutex_lock(&lock);
 	if (document.n == 0)
@@ -379,7 +407,9 @@ AR_YIELDS int openapi_run(struct ar_call *call)
 	ar_json_set(doc, AR_STR("servers"), servers(call));
 	if (add_own(call, doc) != 0)
 		return -1;
-	ar_reply_value(call, doc);
-	ar_reply_header(call, "cache-control", AR_STR("no-store"));
+	ar_jw_init(&w, buf);
+	if (write_sliced(&w, buf, doc, 2, &slice) != 0)
+		return -1;
+	*ret = buf->over ? AR_STR_NONE : ar_buf_view(buf);
 	return 0;
 }

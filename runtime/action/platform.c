@@ -214,6 +214,7 @@ static const struct ar_err_def *const core_errors[] = {
 const struct ar_module ar_core_module = {
 	.name = "core",
 	.actions = core_actions,
+	.start = openapi_start,
 	.migrations = ar_action_migrations,
 	.errors = core_errors,
 };

@@ -30,13 +30,26 @@ static const struct ar_action actions[] = {
 	{ 0 },
 };
 
+static int stamp = 1, made;
+
 static int own(struct ar_call *call, struct ar_json *paths, struct ar_json *schemas)
 {
 	ar_json_set(paths, AR_STR("/own"), ar_json_new(call->pool, AR_OBJECT));
-	ar_json_set(schemas, AR_STR("Own"), ar_json_new(call->pool, AR_OBJECT));
+	ar_json_set(schemas, ar_strf(call->pool, "Own%d", stamp),
+		    ar_json_new(call->pool, AR_OBJECT));
+	made++;
+	return ar_pause();
+}
+static int own_stamp(struct ar_call *call, uint64_t *ret)
+{
+	*ret = (uint64_t)stamp;
 	return 0;
 }
-static const struct ar_module module = { .name = "test", .actions = actions, .openapi = own };
+static const struct ar_module module = {
+	.name = "test", .actions = actions, .openapi = own, .openapi_stamp = own_stamp
+};
+
+static const char *etag; /* of the last one */
 
 static struct ar_json *document(struct ar_pool *pool, struct ar_tenant *tenant,
 				const struct ar_who *who)
@@ -46,7 +59,9 @@ static struct ar_json *document(struct ar_pool *pool, struct ar_tenant *tenant,
 
 	ar_scope_init(&call.scope, tenant->db, pool);
 	assert_ok(ar_action_enter(&call, ar_action_find(AR_STR("core.openapi"))));
-	assert_ok(ar_json_parse(pool, ar_buf_view(call.reply.json), &ar_json_limits_default, &doc));
+	assert_ok(ar_json_parse(pool, call.reply.bytes, &ar_json_limits_default, &doc));
+	assert_string_equal(call.reply.headers[0].name, "etag");
+	etag = ar_strz(pool, call.reply.headers[0].value);
 	return doc;
 }
 
@@ -68,6 +83,58 @@ static const char *places(struct ar_pool *pool, const struct ar_json *operation)
 			      AR_FMT(ar_json_text(p, "in", AR_STR("ref"))), AR_FMT(name));
 	}
 	return ar_strz(pool, ar_buf_view(text));
+}
+
+struct reader {
+	struct ar_tenant *tenant;
+	int *ended;
+};
+
+static void read_main(void *arg)
+{
+	struct reader *reader = arg;
+	struct ar_pool *pool = ar_pool_new();
+
+	document(pool, reader->tenant, &ar_who_system);
+	ar_pool_free(pool);
+	++*reader->ended;
+}
+
+static void is_kept(struct ar_pool *pool, struct ar_tenant *tenant)
+{
+	const char *first, *second;
+	struct reader reader = { tenant, &(int){ 0 } };
+	int before;
+
+	document(pool, tenant, &ar_who_system);
+	first = etag;
+	before = made;
+	document(pool, tenant, &ar_who_system);
+	assert_string_equal(etag, first);
+	assert_int_equal(made, before);
+	document(pool, tenant, &ar_who_anyone);
+	assert_string_not_equal(etag, first);
+	stamp = 2; /* something has changed: ten come at once, one makes it */
+	for (int i = 0; i < 10; i++)
+		ar_go("reader", read_main, &reader, AR_NO_DEADLINE);
+	while (*reader.ended < 10)
+		assert_ok(ar_sleep(1));
+	assert_int_equal(made, before + 1);
+	assert_non_null(ar_json_path(document(pool, tenant, &ar_who_system),
+				     AR_STR("components.schemas.Own2")));
+	second = etag;
+	assert_string_not_equal(second, first);
+	for (stamp = 3; stamp < 20; stamp++) /* only the last few are kept */
+		document(pool, tenant, &ar_who_system);
+	before = made;
+	stamp = 19;
+	document(pool, tenant, &ar_who_system);
+	assert_int_equal(made, before);
+	stamp = 2;
+	document(pool, tenant, &ar_who_system);
+	assert_string_equal(etag, second); /* it speaks of the content */
+	assert_int_equal(made, before + 1);
+	stamp = 1;
 }
 
 static void body(void *arg)
@@ -115,11 +182,12 @@ static void body(void *arg)
 
 		assert_non_null(at(paths, "/fn/{name}", methods[i]));
 	}
-	assert_non_null(ar_json_path(doc, AR_STR("components.schemas.Own")));
+	assert_non_null(ar_json_path(doc, AR_STR("components.schemas.Own1")));
 
 	doc = document(pool, tenant, &ar_who_anyone);
 	assert_int_equal(ar_json_get(doc, "paths")->count, 5);
-	assert_null(ar_json_path(doc, AR_STR("components.schemas.Own")));
+	assert_null(ar_json_path(doc, AR_STR("components.schemas.Own1")));
+	is_kept(pool, tenant);
 	ar_tenant_release(tenant);
 }
 
@@ -130,6 +198,7 @@ static void whole(void **state)
 	ar_action_register(&ar_core_module);
 	ar_action_register(&module);
 	house_open(sets);
+	assert_ok(ar_core_module.start());
 	house_run(body, NULL);
 	house_close();
 	ar_action_done();
