@@ -61,7 +61,8 @@ void ar_store_close(struct ar_store *store); /* after the loops ended */
 /*
  * For a server: nobody else serves these databases. AR_E_BUSY when another process does (after 3 s,
  * which a server that was just killed may need to be gone). Until ar_store_close(). lost: another
- * process took them while the database server could not be reached; on a thread of its own, once.
+ * process took them while the database server could not be reached, or had them for a while; on a
+ * thread of its own, once.
  */
 int ar_store_claim(struct ar_store *store, void (*lost)(void));
 enum ar_dialect ar_store_dialect(const struct ar_store *store);

@@ -172,6 +172,39 @@ static void a_session_that_ends_is_replaced_unless_another_was_faster(void **sta
 	rig_once(&rig, NULL, session_body);
 }
 
+/* One had it while our session was gone, and is gone itself: its changes are not in our caches. */
+static void between_body(void *arg, int index)
+{
+	PGconn *admin = PQconnectdb(rig.store->options.url.p), *other;
+	struct ar_db *db = rig_db(&rig, "between");
+
+	CHECK(ar_store_claim(rig.store, lost) == 0);
+	rig_exec(db, "CREATE TABLE t (n BIGINT)");
+	other = PQconnectdb(rig.store->options.url.p);
+	CHECK(PQsendQuery(other, "SELECT pg_advisory_lock(" PG_CLAIM_KEY ")") == 1);
+	await_locks(db, "NOT granted");
+	end_sessions(admin);
+	PQclear(PQgetResult(other));
+	CHECK(PQgetResult(other) == NULL);
+	ask(other, "UPDATE apprun.ar_holder SET token = 'the other one' RETURNING token");
+	PQfinish(other);
+	while (losses == 0 && ar_sleep(20) == 0)
+		ar_err_clear();
+	CHECK(!writes(db));
+	pg_claim_end(rig.store);
+	CHECK(ar_store_claim(rig.store, lost) == 0); /* as a new process would */
+	CHECK(writes_within(db, 20000));
+	CHECK(losses == 1);
+	PQfinish(admin);
+	ar_db_release(db);
+}
+
+static void a_server_that_had_it_in_between_is_noticed(void **state)
+{
+	losses = 0;
+	rig_once(&rig, NULL, between_body);
+}
+
 static int make(void **state)
 {
 	rig_make(&rig, "claim");
@@ -190,6 +223,7 @@ int main(void)
 		cmocka_unit_test(a_second_server_is_refused),
 		cmocka_unit_test(who_is_cut_off_knows_it_before_the_server),
 		cmocka_unit_test(a_session_that_ends_is_replaced_unless_another_was_faster),
+		cmocka_unit_test(a_server_that_had_it_in_between_is_noticed),
 	};
 
 	return cmocka_run_group_tests_name("claim", tests, make, unmake);

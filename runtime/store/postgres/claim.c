@@ -4,7 +4,9 @@
  * What a process keeps in memory about its tenants (the epochs of caches, who delivers events) is
  * its own, so a second server on the same database is refused. The lock lives as long as its
  * session; a thread watches that. While the session is gone, units of work are refused (busy) and
- * the thread takes the lock anew, unless another server was faster: then `lost` is called.
+ * the thread takes the lock anew, unless another server was faster: then `lost` is called. So it is
+ * when another had it in between and is gone: what it changed, a session that was revoked, say, is
+ * not in our caches. A table of one row says who had it last.
  *
  * A process that is killed frees the lock with its socket. A machine that vanishes frees it when the
  * server's keepalive gives up, after 25 s; ours does before, so that who is cut off and comes back
@@ -13,11 +15,13 @@
 #include "store/postgres/postgres_int.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,7 +34,8 @@ struct pg_claim {
 	void (*lost)(void);
 	PGconn *h; /* the thread's, once it runs */
 	atomic_bool held;
-	int stop; /* eventfd */
+	int stop;       /* eventfd */
+	char token[40]; /* ours, in the table */
 	pthread_t thread;
 };
 
@@ -46,7 +51,14 @@ static const char who[] =
 	" WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
 	" AND (l.classid::bigint << 32 | l.objid::bigint) = " PG_CLAIM_KEY;
 
-/* True when the answer's first value is what is looked for. */
+#define HOLDER PG_PLATFORM_SCHEMA ".ar_holder"
+static const char holder_table[] =
+	"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('schema " PG_PLATFORM_SCHEMA
+	"')); CREATE SCHEMA IF NOT EXISTS " PG_PLATFORM_SCHEMA
+	"; CREATE TABLE IF NOT EXISTS " HOLDER
+	" (one BOOLEAN PRIMARY KEY CHECK (one), token TEXT NOT NULL)";
+
+/* False: there is no answer. ret is its first value. */
 static bool ask(PGconn *h, const char *sql, char *ret, size_t cap)
 {
 	PGresult *result = PQexec(h, sql);
@@ -75,6 +87,35 @@ static void give_up_soon(int fd)
 }
 
 enum taken { TAKEN, TAKEN_BY_ANOTHER, UNREACHED };
+
+/* The lock is ours for the first time: until now it was another's, or nobody's. */
+static int sign(struct pg_claim *claim)
+{
+	char sql[256], answer[sizeof(claim->token)];
+	PGresult *made = PQexec(claim->h, holder_table);
+	bool ok = PQresultStatus(made) == PGRES_COMMAND_OK;
+
+	PQclear(made);
+	snprintf(claim->token, sizeof(claim->token), "%016" PRIx64 "%016" PRIx64, ar_random_u64(),
+		 ar_random_u64());
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO " HOLDER " (one, token) VALUES (true, '%s') ON CONFLICT (one)"
+		 " DO UPDATE SET token = excluded.token RETURNING token",
+		 claim->token);
+	if (ok && ask(claim->h, sql, answer, sizeof(answer)))
+		return 0;
+	return ar_fail_why(AR_E_STORE, "claim: %s", PQerrorMessage(claim->h));
+}
+
+/* It is ours again: was it another's in between? */
+static enum taken signed_last(struct pg_claim *claim)
+{
+	char token[sizeof(claim->token)] = "";
+
+	if (!ask(claim->h, "SELECT token FROM " HOLDER, token, sizeof(token)))
+		return UNREACHED;
+	return strcmp(token, claim->token) == 0 ? TAKEN : TAKEN_BY_ANOTHER;
+}
 
 static enum taken take(struct pg_claim *claim)
 {
@@ -121,8 +162,15 @@ static bool take_again(struct pg_claim *claim)
 	while (!stopped(claim, -1, PAUSE_MS)) {
 		enum taken taken = take(claim);
 
-		if (taken == TAKEN)
-			return true;
+		if (taken == TAKEN) {
+			taken = signed_last(claim);
+			if (taken == TAKEN)
+				return true;
+			if (taken == TAKEN_BY_ANOTHER) {
+				claim->lost();
+				return false;
+			}
+		}
 		if (taken == UNREACHED)
 			taken_since = 0;
 		else if (taken_since == 0)
@@ -160,7 +208,7 @@ static int take_first(struct pg_claim *claim)
 	for (;;) {
 		switch (take(claim)) {
 		case TAKEN:
-			return 0;
+			return sign(claim);
 		case UNREACHED:
 			return ar_fail_why(AR_E_BUSY, "cannot connect: %s",
 					   PQerrorMessage(claim->h));

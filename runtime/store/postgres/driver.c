@@ -9,13 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SERVER_MIN      120000
-#define PLATFORM_SCHEMA "apprun"
+#define SERVER_MIN 120000
 
 static void schema_name(struct ar_str name, char out[SCHEMA_MAX])
 {
 	if (name.n == 0)
-		snprintf(out, SCHEMA_MAX, PLATFORM_SCHEMA);
+		snprintf(out, SCHEMA_MAX, PG_PLATFORM_SCHEMA);
 	else
 		snprintf(out, SCHEMA_MAX, "t_%.*s", AR_FMT(name));
 }

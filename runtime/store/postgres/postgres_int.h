@@ -107,7 +107,8 @@ bool pg_batch_plan_is_stale(const struct batch *batch);
 
 /* ---- claim.c: one server at a time ---- */
 
-#define PG_CLAIM_KEY "107135550780782" /* "apprun" as bytes; a number that nobody else locks */
+#define PG_PLATFORM_SCHEMA "apprun"
+#define PG_CLAIM_KEY       "107135550780782" /* "apprun" as bytes; a number that nobody else locks */
 
 int pg_claim(struct ar_store *store, void (*lost)(void)); /* blocks */
 void pg_claim_end(struct ar_store *store);                /* when there is none, too */
