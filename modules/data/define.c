@@ -41,10 +41,25 @@ static bool count_valid(struct ar_str s, size_t *at)
 	return high.p == NULL || high.n == 0 || (ar_str_int(high, &m) && m >= n && m <= 1024);
 }
 
+/* The whole text is meant in any case: ^ and $ around a pattern say nothing more. */
+static struct ar_str pattern_bare(struct ar_str s)
+{
+	size_t slashes = 0;
+
+	if (s.n > 0 && s.p[0] == '^')
+		s = ar_str_sub(s, 1, s.n);
+	while (s.n > slashes + 1 && s.p[s.n - 2 - slashes] == '\\')
+		slashes++;
+	if (s.n > 0 && s.p[s.n - 1] == '$' && slashes % 2 == 0)
+		s.n--;
+	return s;
+}
+
 bool data_pattern_valid(struct ar_str s)
 {
 	bool atom = false; /* something that a count may follow */
 
+	s = pattern_bare(s);
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
@@ -322,7 +337,7 @@ static void check_init(struct ar_pool *pool, struct ar_field *row, const struct 
 		number_limits(row, ar_json_get(json, "min"), ar_json_get(json, "max"));
 	row->values = texts(pool, ar_json_get(json, "values"));
 	if (pattern.n > 0)
-		row->pattern = ar_strz(pool, pattern);
+		row->pattern = ar_strz(pool, pattern_bare(pattern));
 	if (help.n > 0)
 		row->help = ar_strz(pool, help);
 	if (f->type == DATA_DATE || f->type == DATA_DATETIME)

@@ -54,6 +54,8 @@ TEST(what_is_no_definition_is_refused)
 	      "{'name':'a','type':'relation','collection':'x'}");
 	FIELD("fields.0.pattern", "pattern-syntax", "{'name':'a','type':'text','pattern':'[a'}");
 	FIELD("fields.0.pattern", "pattern-syntax", "{'name':'a','type':'text','pattern':'(a|b)'}");
+	FIELD("fields.0.pattern", "pattern-syntax", "{'name':'a','type':'text','pattern':'^$'}");
+	FIELD("fields.0.pattern", "pattern-syntax", "{'name':'a','type':'text','pattern':'a$b'}");
 	FIELD("fields.0.pattern", "pattern-syntax",
 	      "{'name':'a','type':'text','pattern':'a{9999}'}");
 	FIELD("fields.0.pattern", "pattern-syntax", "{'name':'a','type':'text','pattern':'*'}");
