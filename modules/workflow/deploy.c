@@ -163,7 +163,7 @@ AR_YIELDS int workflow_delete(struct ar_call *call)
 			  AR_ARGS(AR_J_STR(name))) != 0)
 		return -1;
 	if (rows.count > 0)
-		return ar_fail(AR_E_CONFLICT, "what", "workflow", "reason", "it has running runs");
+		return ar_fail(WORKFLOW_E_RUNNING);
 	if (ar_exec(&call->scope, "DELETE FROM workflow_workflows WHERE name = ?",
 		    AR_ARGS(AR_J_STR(name)), &changed) != 0)
 		return -1;

@@ -8,15 +8,18 @@ const struct ar_err_def WORKFLOW_E_DEFINITION[1] = { { "workflow/definition", 42
 const struct ar_err_def WORKFLOW_E_ESCALATION[1] = { { "workflow/escalation", 403 } };
 const struct ar_err_def WORKFLOW_E_CYCLE[1] = { { "workflow/cycle", 422 } };
 const struct ar_err_def WORKFLOW_E_OVER[1] = { { "workflow/over", 409 } };
+const struct ar_err_def WORKFLOW_E_RUNNING[1] = { { "workflow/running", 409 } };
 const struct ar_err_def WORKFLOW_E_YAML[1] = { { "workflow/yaml", 400 } };
 const struct ar_err_def WORKFLOW_E_STEP[1] = { { "workflow/step", 422 } };
 const struct ar_err_def WORKFLOW_E_VERSION[1] = { { "workflow/version", 422 } };
 const struct ar_err_def WORKFLOW_E_STALE[1] = { { "workflow/stale", 409 } };
 
 static const struct ar_err_def *const errors[] = {
-	WORKFLOW_E_DEFINITION, WORKFLOW_E_ESCALATION, WORKFLOW_E_CYCLE,
-	WORKFLOW_E_OVER,       WORKFLOW_E_YAML,       WORKFLOW_E_STEP,
-	WORKFLOW_E_VERSION,    WORKFLOW_E_STALE,      NULL,
+	WORKFLOW_E_DEFINITION, WORKFLOW_E_ESCALATION,
+	WORKFLOW_E_CYCLE,      WORKFLOW_E_OVER,
+	WORKFLOW_E_YAML,       WORKFLOW_E_STEP,
+	WORKFLOW_E_VERSION,    WORKFLOW_E_STALE,
+	WORKFLOW_E_RUNNING,    NULL,
 };
 
 #define NAME_ROW(name_)                                                                            \

@@ -2,6 +2,7 @@
  * start.c - begins runs: a row in the caller's unit of work, and a word to the engine after its commit.
  *
  * An event starts a run whose id is made from the event's: delivered twice, it still starts once.
+ * It begins with the event's time, for lists by id are lists by time.
  */
 #include "workflow/workflow_int.h"
 
@@ -88,8 +89,9 @@ AR_YIELDS int workflow_deliver(struct ar_delivery *delivery)
 	const struct ar_event *event = delivery->event;
 	struct workflow_start start = {
 		.workflow = delivery->target,
-		.id = ar_id_from(pool, ar_strf(pool, "%.*s %.*s", AR_FMT(delivery->subscription),
-					       AR_FMT(event->id))),
+		.id = ar_id_from_at(pool, event->time_ms,
+				    ar_strf(pool, "%.*s %.*s", AR_FMT(delivery->subscription),
+					    AR_FMT(event->id))),
 		.input = event->data,
 		.cause = event_cause(pool, event),
 		.trace_id = event->trace_id,

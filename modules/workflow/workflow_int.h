@@ -15,6 +15,7 @@ extern const struct ar_err_def
 extern const struct ar_err_def WORKFLOW_E_ESCALATION[1]; /* 403 workflow/escalation: permission */
 extern const struct ar_err_def WORKFLOW_E_CYCLE[1];      /* 422 workflow/cycle: step */
 extern const struct ar_err_def WORKFLOW_E_OVER[1];       /* 409 workflow/over: the run has ended */
+extern const struct ar_err_def WORKFLOW_E_RUNNING[1];    /* 409 workflow/running: runs go on */
 extern const struct ar_err_def WORKFLOW_E_YAML[1];       /* 400 workflow/yaml: line, reason */
 extern const struct ar_err_def WORKFLOW_E_STEP[1];       /* 422 workflow/step: expression */
 extern const struct ar_err_def WORKFLOW_E_VERSION[1];    /* 422 workflow/version: not runnable */

@@ -28,6 +28,12 @@ static void id_print(const unsigned char raw[16], char out[AR_ID_LEN + 1])
 	*p = '\0';
 }
 
+static void put_ms(unsigned char raw[16], int64_t ms)
+{
+	for (int i = 0; i < 6; i++)
+		raw[i] = (uint64_t)ms >> (40 - 8 * i);
+}
+
 void ar_id_new(char out[AR_ID_LEN + 1])
 {
 	unsigned char raw[16];
@@ -44,8 +50,7 @@ void ar_id_new(char out[AR_ID_LEN + 1])
 		state.ms++;
 		state.counter = 0;
 	}
-	for (int i = 0; i < 6; i++)
-		raw[i] = (uint64_t)state.ms >> (40 - 8 * i);
+	put_ms(raw, state.ms);
 	raw[6] = 0x70 | state.counter >> 8;
 	raw[7] = state.counter & 0xFF;
 	raw[8] = 0x80 | (raw[8] & 0x3F);
@@ -77,14 +82,26 @@ bool ar_id_valid(struct ar_str s)
 	return true;
 }
 
-struct ar_str ar_id_from(struct ar_pool *pool, struct ar_str name)
+static struct ar_str named(struct ar_pool *pool, const int64_t *ms, struct ar_str name)
 {
 	unsigned char digest[AR_SHA256_LEN];
 	char *z = ar_alloc(pool, AR_ID_LEN + 1);
 
 	ar_sha256(name.p, name.n, digest);
+	if (ms != NULL)
+		put_ms(digest, *ms);
 	digest[6] = 0x80 | (digest[6] & 0x0F);
 	digest[8] = 0x80 | (digest[8] & 0x3F);
 	id_print(digest, z);
 	return (struct ar_str){ z, AR_ID_LEN };
+}
+
+struct ar_str ar_id_from(struct ar_pool *pool, struct ar_str name)
+{
+	return named(pool, NULL, name);
+}
+
+struct ar_str ar_id_from_at(struct ar_pool *pool, int64_t ms, struct ar_str name)
+{
+	return named(pool, &ms, name);
 }

@@ -13,5 +13,7 @@ struct ar_str ar_id(struct ar_pool *pool);
 bool ar_id_valid(struct ar_str s); /* any UUID text, lower case */
 /* A UUID made from a name (SHA-256 of it, version 8): the same name gives the same id. */
 struct ar_str ar_id_from(struct ar_pool *pool, struct ar_str name);
+/* The same, in the order of time among the ids of ar_id(): it begins with the moment. */
+struct ar_str ar_id_from_at(struct ar_pool *pool, int64_t ms, struct ar_str name);
 
 #endif

@@ -155,7 +155,7 @@ TEST(deletes)
 	assert_int_equal(subscriptions(), 1);
 	id = rig_start("w", "{\"x\":1}");
 	assert_int_equal(rig_try("workflows.delete", in, &ret), -1);
-	assert_true(ar_err_is(AR_E_CONFLICT));
+	assert_true(ar_err_is(WORKFLOW_E_RUNNING));
 	ar_err_clear();
 	rig_wait(id);
 	rig_call("workflows.delete", in);

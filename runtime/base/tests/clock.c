@@ -211,6 +211,8 @@ static void ids_from_names(void **state)
 	assert_true(ar_str_eq(a, ar_id_from(pool, AR_STR("abc"))));
 	assert_false(ar_str_eq(a, ar_id_from(pool, AR_STR("abd"))));
 	assert_true(ar_id_valid(ar_id_from(pool, AR_STR_NONE)));
+	assert_str(ar_id_from_at(pool, 0x19aa12345678, AR_STR("abc")),
+		   "19aa1234-5678-8fea-8141-40de5dae2223");
 }
 
 static void random_below_is_below_and_even(void **state)
