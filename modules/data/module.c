@@ -46,8 +46,10 @@ static const struct ar_field field_fields[] = {
 	AR_FIELD_FREE("min", AR_F_INT, .nullable = true,
 		      .help = "characters of text, value of numbers, members of lists"),
 	AR_FIELD_FREE("max", AR_F_INT, .nullable = true, .help = "likewise; bytes of json"),
-	AR_FIELD_FREE("pattern", AR_F_TEXT, .max = 200, .nullable = true,
-		      .help = "what the whole text matches: characters, classes, counts"),
+	AR_FIELD_FREE(
+		"pattern", AR_F_TEXT, .max = 200, .nullable = true,
+		.help = "what the whole text matches: characters, . and classes such as [a-z0-9], "
+			"each with * + ? {n,m} or none; no groups"),
 	AR_FIELD_FREE("values", AR_F_ARRAY, .max = 500, .nullable = true,
 		      .items = AR_ITEM(AR_F_TEXT, .min = 1, .max = 200), .help = "of select"),
 	AR_FIELD_FREE("collection", AR_F_TEXT, .max = 100, .nullable = true,
@@ -138,6 +140,10 @@ static const struct ar_field validate_out[] = {
 
 #define RECORDS "/collections/{collection}/records"
 
+#define READS   DATA_RECORDS_READ
+#define WRITES  DATA_RECORDS_WRITE
+#define CHANGES READS " " WRITES /* who may not see a record does not find it */
+
 static const struct ar_action actions[] = {
 	{ "data.list_collections", "GET /collections", DATA_SCHEMA_READ, .out = collections_out,
 	  .run = data_collection_list, .help = "List collections" },
@@ -156,25 +162,36 @@ static const struct ar_action actions[] = {
 	  .help = "Delete a collection" },
 
 	{ "data.list_records", "GET " RECORDS, AR_ALLOW_ANYONE, .in = list_in, .out = record_out,
-	  .run = data_record_list, .flags = AR_A_LIST, .help = "List a collection's records" },
+	  .run = data_record_list, .flags = AR_A_LIST, .wants = READS,
+	  .help = "List a collection's records" },
 	{ "data.create_record", "POST " RECORDS, AR_ALLOW_ANYONE, .in = record_create_in,
 	  .body = "data", .out = record_out, .run = data_record_create, .flags = AR_A_WRITE,
-	  .status = 201, .help = "Create a record" },
+	  .status = 201, .wants = WRITES, .help = "Create a record" },
 	{ "data.get_record", "GET " RECORDS "/{id}", AR_ALLOW_ANYONE, .in = record_read_in,
-	  .out = record_out, .run = data_record_read, .help = "Read a record" },
+	  .out = record_out, .run = data_record_read, .wants = READS, .help = "Read a record" },
 	{ "data.replace_record", "PUT " RECORDS "/{id}", AR_ALLOW_ANYONE, .in = record_change_in,
 	  .body = "data", .out = record_out, .run = data_record_replace, .flags = AR_A_WRITE,
-	  .help = "Replace a record: what is not given becomes its default" },
+	  .wants = CHANGES, .help = "Replace a record: what is not given becomes its default" },
 	{ "data.update_record", "PATCH " RECORDS "/{id}", AR_ALLOW_ANYONE, .in = record_change_in,
 	  .body = "data", .out = record_out, .run = data_record_patch, .flags = AR_A_WRITE,
+	  .wants = CHANGES,
 	  .help = "Merge a patch into a record; {\"n\":{\"$inc\":1}} adds to a number" },
 	{ "data.delete_record", "DELETE " RECORDS "/{id}", AR_ALLOW_ANYONE, .in = record_delete_in,
-	  .run = data_record_delete, .flags = AR_A_WRITE, .help = "Delete a record" },
+	  .run = data_record_delete, .flags = AR_A_WRITE, .wants = CHANGES,
+	  .help = "Delete a record" },
 
 	{ "data.validate_schema", "POST /validate", DATA_SCHEMA_READ, .in = validate_in,
 	  .out = validate_out, .run = data_validate, .help = "Hold data against a collection",
 	  .alias = "data-model.validate_schema" },
 	{ 0 },
+};
+
+static const char *const permissions[] = {
+	DATA_RECORDS_READ,
+	"Read and list the records of every collection",
+	DATA_RECORDS_WRITE,
+	"Create, change and delete records of every collection",
+	NULL,
 };
 
 static int start(void)
@@ -188,6 +205,7 @@ const struct ar_module data_module = {
 	.actions = actions,
 	.migrations = data_migrations,
 	.errors = errors,
+	.permissions = permissions,
 	.start = start,
 	.demo = data_demo,
 	.openapi = data_openapi,

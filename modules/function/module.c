@@ -157,12 +157,18 @@ static const struct ar_action actions[] = {
 	/* The function's own `allow` is asked inside; the code's effects are outside of this unit. */
 	{ "functions.execute", "POST /functions/{function}/execute", AR_ALLOW_ANYONE,
 	  .in = execute_in, .out = any_out, .run = function_execute, .flags = AR_A_OUTSIDE,
-	  .deadline_ms = 900000, .alias = "function.execute",
+	  .deadline_ms = 900000, .alias = "function.execute", .wants = FUNCTION_ALLOW,
 	  .help = "Run a function with an input" },
 	{ "functions.call", "ANY /fn/{name}/{path...}", AR_ALLOW_ANYONE, .in = name_in,
 	  .run = function_http, .flags = AR_A_RAW_IN | AR_A_RAW_OUT | AR_A_REST_ONLY | AR_A_OUTSIDE,
 	  .deadline_ms = 900000, .help = "Call a function over HTTP" },
 	{ 0 },
+};
+
+static const char *const permissions[] = {
+	FUNCTION_ALLOW,
+	"Call the functions that do not say who may",
+	NULL,
 };
 
 static const struct ar_bus_target target = { .kind = "function", .deliver = function_deliver };
@@ -184,6 +190,7 @@ const struct ar_module function_module = {
 	.actions = actions,
 	.migrations = function_migrations,
 	.errors = errors,
+	.permissions = permissions,
 	.start = start,
 	.attach = function_runs_start,
 	.detach = function_runs_flush,

@@ -259,8 +259,15 @@ static void permission_add(struct workflow_graph *graph, struct ar_str name)
 	ar_json_add(graph->permissions, ar_json_str(graph->pool, name));
 }
 
-/* A function is called by a permission that the action's row cannot name. */
-#define CALLS_FUNCTIONS "functions.execute"
+static void permissions_of(struct workflow_graph *graph, const struct ar_action *action)
+{
+	struct ar_str left = ar_str(action->wants != NULL ? action->wants : "");
+
+	if (strlen(action->allow) > 1)
+		permission_add(graph, ar_str(action->allow));
+	while (left.n > 0)
+		permission_add(graph, ar_str_cut(&left, ' '));
+}
 
 static int permissions_make(struct workflow_graph *graph, const struct ar_json *more)
 {
@@ -269,10 +276,7 @@ static int permissions_make(struct workflow_graph *graph, const struct ar_json *
 	for (size_t i = 0; i < graph->nsteps; i++) {
 		const struct workflow_step *step = &graph->steps[i];
 
-		if (strlen(step->action->allow) > 1)
-			permission_add(graph, ar_str(step->action->allow));
-		if (strcmp(step->action->name, CALLS_FUNCTIONS) == 0)
-			permission_add(graph, AR_STR("functions.call"));
+		permissions_of(graph, step->action);
 		for (const struct ar_field *f = step->action->in; f != NULL && f->name; f++) {
 			if (!f->secret)
 				continue;

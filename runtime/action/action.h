@@ -73,6 +73,9 @@ struct ar_action {
 	int64_t deadline_ms; /* 0: the server's default */
 	const char *help;    /* one line, English: OpenAPI summary, CLI help */
 	const char *alias;   /* another name, as a design writes it: "data-model.validate_schema" */
+	const char
+		*wants; /* permissions that `run` asks for itself, spaces between: a workflow with
+			      * such a step has them */
 };
 
 /* ---- who calls ---- */
