@@ -122,6 +122,7 @@ static const struct ar_field session_out[] = {
 	TIME_OUT("expires"),
 	AR_FIELD_FREE("address", AR_F_TEXT),
 	AR_FIELD_FREE("agent", AR_F_TEXT),
+	AR_FIELD_FREE("current", AR_F_BOOL, .help = "the one that asks"),
 	{ 0 },
 };
 

@@ -232,16 +232,20 @@ AR_YIELDS int auth_logout(struct ar_call *call)
 
 AR_YIELDS int auth_session_list(struct ar_call *call)
 {
-	static const struct ar_list_column columns[] = {
+	struct ar_str own = call->who->session;
+	const char *current = ar_printf(call->pool, "(CASE WHEN id = '%.*s' THEN 1 ELSE 0 END)",
+					ar_id_valid(own) ? AR_ID_LEN : 0, own.p);
+	const struct ar_list_column columns[] = {
 		{ "id" },
 		{ "created", .type = AR_LIST_TIME },
 		{ "used", .type = AR_LIST_TIME },
 		{ "expires", .type = AR_LIST_TIME },
 		{ "address" },
 		{ "agent" },
+		{ "current", current, AR_LIST_BOOL },
 		{ 0 },
 	};
-	static const struct ar_list_table table = { "auth_sessions", columns, "-created" };
+	const struct ar_list_table table = { "auth_sessions", columns, "-created" };
 
 	if (auth_is_user(call) != 0)
 		return -1;

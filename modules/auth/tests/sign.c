@@ -235,6 +235,8 @@ TEST(sessions)
 	assert_int_equal(ar_json_get(list.json, "items")->count, 2);
 	assert_string_equal(wire_text(&t, &list, "items.0.address"), "198.51.100.7");
 	assert_string_equal(wire_text(&t, &list, "items.0.agent"), "curl/8");
+	assert_false(ar_json_path(list.json, AR_STR("items.0.current"))->b);
+	assert_true(ar_json_path(list.json, AR_STR("items.1.current"))->b);
 	session = wire_text(&t, &list, "items.0.id");
 
 	/* not another user's, unless one may manage that user */
