@@ -311,8 +311,6 @@ AR_YIELDS int data_record_list(struct ar_call *call)
 	if (may < 0 || ar_list_parse(call, &l.list) != 0)
 		return -1;
 	l.ruled = may == 0;
-	if (l.list.nexpand > 0)
-		return ar_fail_field("expand", "unsupported");
 	if (data_shape_read(l.c, l.list.fields, l.list.nfields, &l.shape) != 0 ||
 	    keys_read(&l) != 0 || cursor_check(&l) != 0)
 		return -1;

@@ -75,7 +75,6 @@ static int reply_record(struct ar_call *call, const struct written *written, int
 		ar_jw_raw(ar_reply_json(call, status), written->text);
 		return 0;
 	}
-	ar_reply_header(call, "Preference-Applied", AR_STR("return=minimal"));
 	call->reply.status = status == 201 ? 201 : 204;
 	return ar_reply_none(call);
 }

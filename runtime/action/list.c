@@ -19,7 +19,6 @@ const struct ar_field list_fields[] = {
 		      .help = "What {:name} in filter stands for"),
 	AR_FIELD_FREE("sort", AR_F_TEXT, .max = 512, .help = "\"-created,name\": - for descending"),
 	AR_FIELD_FREE("fields", AR_F_TEXT, .max = 4096, .help = "Only these members of each item"),
-	AR_FIELD_FREE("expand", AR_F_TEXT, .max = 1024, .help = "Relations to follow"),
 	AR_FIELD_FREE("limit", AR_F_INT, .min = 1, .max = AR_LIST_LIMIT_MAX,
 		      .help = "Items a page (30)"),
 	AR_FIELD_FREE("cursor", AR_F_TEXT, .max = 8192,
@@ -133,7 +132,6 @@ int ar_list_parse(struct ar_call *call, struct ar_list *ret)
 						     : AR_COUNT_NONE;
 	if (parse_sort(call, ret) != 0 ||
 	    ar_in_names(call, "fields", ret->fields, AR_LIST_NAMES_MAX, &ret->nfields) != 0 ||
-	    ar_in_names(call, "expand", ret->expand, AR_LIST_NAMES_MAX, &ret->nexpand) != 0 ||
 	    parse_cursor(call, ret) != 0)
 		return -1;
 	return parse_page(call, ret);

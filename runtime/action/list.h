@@ -36,8 +36,6 @@ struct ar_list {
 	size_t nsort;
 	struct ar_str fields[AR_LIST_NAMES_MAX]; /* nfields 0: all */
 	size_t nfields;
-	struct ar_str expand[AR_LIST_NAMES_MAX];
-	size_t nexpand;
 	int64_t limit;  /* 1 to AR_LIST_LIMIT_MAX; perPage is another name for it */
 	int64_t offset; /* from page and perPage; 0 with a cursor */
 	enum ar_list_count count;

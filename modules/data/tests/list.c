@@ -88,7 +88,7 @@ TEST(filters_choose)
 	BLAMES(w, "sort", "not-found", "data.list_records", "{'collection':'c','sort':'x'}");
 	BLAMES(w, "sort", "not-found", "data.list_records", "{'collection':'c','sort':'tags'}");
 	BLAMES(w, "fields", "not-found", "data.list_records", "{'collection':'c','fields':'n,x'}");
-	BLAMES(w, "expand", "unsupported", "data.list_records", "{'collection':'c','expand':'n'}");
+	BLAMES(w, "expand", "unknown", "data.list_records", "{'collection':'c','expand':'n'}");
 }
 
 TEST(orders_are_as_asked)

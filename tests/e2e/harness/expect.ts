@@ -7,8 +7,9 @@ export function must(reply: Reply, status: number): any {
   return reply.body;
 }
 
-export function problem(reply: Reply, status: number, code: string): void {
+export function problem(reply: Reply, status: number, code: string): any {
   must(reply, status);
   expect(reply.headers.get("content-type")).toBe("application/problem+json");
   expect(reply.body.code).toBe(code);
+  return reply.body;
 }
