@@ -102,8 +102,10 @@ static bool is_reply(const struct ar_json *output)
 	return true;
 }
 
-/* What frames the message, what the edge says of the whole address space (a page of one tenant must
- * not get at another's), and cookies, which belong to the console. */
+/* What frames the message, what a browser takes as said for all tenants of one address (a page of one
+ * must not get at another's, nor be told of its requests), and cookies, which belong to the console.
+ * So what a function answers is always in the edge's sandbox, also at the tenant's own host: there
+ * the console is its neighbour. */
 static bool header_of_server(struct ar_str name)
 {
 	static const char *const own[] = {
@@ -121,6 +123,7 @@ static bool header_of_server(struct ar_str name)
 		"x-request-id",
 		"traceparent",
 		"content-security-policy",
+		"content-security-policy-report-only",
 		"referrer-policy",
 		"x-content-type-options",
 		"clear-site-data",
@@ -130,6 +133,13 @@ static bool header_of_server(struct ar_str name)
 		"x-apprun-run",
 		"idempotency-replayed",
 		"public-key-pins",
+		"nel",
+		"report-to",
+		"reporting-endpoints",
+		"accept-ch",
+		"critical-ch",
+		"www-authenticate",
+		"x-frame-options",
 	};
 
 	for (size_t i = 0; i < AR_COUNT(own); i++)

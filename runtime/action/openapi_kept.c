@@ -58,8 +58,8 @@ static AR_YIELDS int document_new(struct ar_call *call, struct document **ret)
 		return -1;
 	}
 	document->text = ar_str_dup(own, text);
-	document->etag = ar_strf(own, "\"%.*s\"",
-				 AR_FMT(ar_str_sub(ar_sha256_hex(pool, text), 0, 24)));
+	document->etag =
+		ar_strf(own, "\"%.*s\"", AR_FMT(ar_str_sub(ar_sha256_hex(pool, text), 0, 24)));
 	*ret = document;
 	return 0;
 }

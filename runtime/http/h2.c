@@ -147,6 +147,21 @@ static struct ar_str str_of(h2o_iovec_t v)
 	return ar_str_n(v.base, v.len);
 }
 
+/* `host` beside :authority says the same, or somebody between us would send the request elsewhere. */
+static bool host_agrees(const h2o_req_t *req, size_t nheaders)
+{
+	struct ar_str authority = str_of(req->input.authority);
+
+	for (size_t i = 0; i < nheaders; i++) {
+		const h2o_header_t *h = &req->headers.entries[i];
+
+		if (ar_str_is(str_of(*h->name), "host") &&
+		    !ar_str_caseeq(ar_str_trim(str_of(h->value)), authority))
+			return false;
+	}
+	return true;
+}
+
 /* The head as HTTP/1.1 would check it. Returns false when it was refused. */
 static bool check_head(struct conn *c, h2o_req_t *req, size_t nheaders)
 {
@@ -167,7 +182,7 @@ static bool check_head(struct conn *c, h2o_req_t *req, size_t nheaders)
 	} else if (!http_token(method) || !http_target(path) ||
 		   !(star || (path.n > 0 && path.p[0] == '/')) ||
 		   req->input.authority.base == req->hostconf->authority.hostport.base ||
-		   !http_authority(str_of(req->input.authority))) {
+		   !http_authority(str_of(req->input.authority)) || !host_agrees(req, nheaders)) {
 		refuse(req, 400, "malformed");
 	} else if (stream->_req_body == NULL && stream->_expected_content_length != SIZE_MAX &&
 		   stream->_expected_content_length != 0) {
@@ -321,10 +336,20 @@ static void on_setup_ostream(AR_UNUSED h2o_filter_t *self, h2o_req_t *req, h2o_o
 	h2o_setup_next_ostream(req, slot);
 }
 
+/* h2o drops `host` without a look at it, as this bit of its table of names tells it to. */
+static void see_host(void)
+{
+	h2o_token_t *host = (h2o_token_t *)(uintptr_t)h2o_lookup_token(H2O_STRLIT("host"));
+
+	host->http2_should_reject = 0;
+}
+
 void h2_setup(struct ar_server *server)
 {
 	h2o_globalconf_t *conf = &server->conf;
 	h2o_handler_t *handler;
+
+	see_host();
 
 	h2o_config_init(conf);
 	conf->server_name = h2o_iovec_init(H2O_STRLIT("apprun"));

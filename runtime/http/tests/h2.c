@@ -30,6 +30,11 @@ static void plain_get(void **state)
 	assert_int_equal(a->status, 200);
 	assert_string_equal(a->body, "20 GET /echo|q=1|a.example:80|cookie=a=1; b=2;x-one=1;|0:");
 	assert_int_equal(h2.settings, 2);
+	headers(3, H2_END_STREAM,
+		(const char *const[]){ ":method", "GET", ":scheme", "http", ":path", "/echo",
+				       ":authority", "a.example:80", "host", "A.example:80",
+				       NULL });
+	assert_int_equal(answer_to(3)->status, 200);
 	hang_up();
 }
 
@@ -134,6 +139,10 @@ static void bad_heads(void **state)
 		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a/b", NULL },
 		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "", NULL },
 		{ ":method", "GET", ":scheme", "http", ":path", "/", "host", "a", NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a", "host", "b",
+		  NULL },
+		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a", "host", "",
+		  NULL },
 		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a", "x",
 		  "a\x01", NULL },
 		{ ":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a", "x y", "a",

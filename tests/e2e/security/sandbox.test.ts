@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Server } from "../harness/server.js";
-import { type Answer, type Furnished, Wire, dump, expectProblem, expectUnchanged, furnish } from "./kit.js";
+import { type Answer, type Furnished, Wire, dump, expectProblem, expectUnchanged, furnish, raw } from "./kit.js";
 
 let server: Server, alpha: Furnished, beta: Furnished, wire: Wire, neighbour: Wire;
 
@@ -143,6 +143,24 @@ describe("an attack from a function", () => {
     expectUnchanged(before, await dump(server, ["function_functions", "function_versions", "bus_event"]));
     expect(server.log).not.toMatch(/AddressSanitizer|runtime error:|Assertion/);
     expect(server.process.exitCode).toBe(null);
+  });
+});
+
+describe("a page that a function makes", () => {
+  it("runs nothing and is of no origin, by path and at the tenant's own host; its author cannot change that", async () => {
+    const page = "{ status = 200, headers = { ['content-type'] = 'text/html' }, body = '<script>fetch(\"/\")</script>' }";
+    await deploy({ row: 0, name: "", body: `return ${page}` }, "page");
+    for (const [host, path] of [["127.0.0.1", `${alpha.prefix}/fn/page`], ["alpha.localhost", "/api/v1/fn/page"]]) {
+      const reply = (await raw(server.port, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)).text;
+      expect(reply).toMatch(/^HTTP\/1\.1 200 /);
+      const policies = [...reply.matchAll(/^content-security-policy: (.*)\r$/gim)].map((m) => m[1]);
+      expect(policies).toEqual(["default-src 'none'; frame-ancestors 'none'; sandbox"]);
+      expect(reply).toMatch(/^x-content-type-options: nosniff\r$/im);
+    }
+    for (const header of ["Content-Security-Policy", "content-security-policy-report-only", "NEL", "Report-To", "X-Frame-Options", "WWW-Authenticate", "Service-Worker-Allowed", "Clear-Site-Data"]) {
+      await deploy({ row: 0, name: "", body: `return { status = 200, headers = { ['${header}'] = 'x' }, body = '' }` }, "page");
+      expectProblem(await wire.send("GET", `${alpha.prefix}/fn/page`), { status: 500, code: /^function\/reply$/ });
+    }
   });
 });
 
