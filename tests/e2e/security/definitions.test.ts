@@ -50,18 +50,18 @@ describe.each(stores)("on %s", (store) => {
         f({ type: "relation" }), f({ type: "relation", collection: "nothing" }), f({ type: "relation", collection: "auth_users" }), f({ type: "relation", collection: "notes'; --" }), f({ collection: "notes" }), f({ multiple: true }), f({ type: "json", unique: true }), f({ type: "json", indexed: true }), f({ type: "int", default: "1); DROP" }), f({ type: "int", default: 1.5 }), f({ type: "bool", default: 0 }), f({ type: "date", default: "2026-02-30" }), f({ default: {} }), f({ default: "\ud83d" }),
         f({ name: "id" }), f({ name: "created" }), f({ name: "rowid" }), f({ name: "true" }), f({ name: "ar_revision" }), f({ zzz: 1 }),
         { name: "fine", fields: [{ name: "a", type: "text" }, { name: "A", type: "text" }] }, { name: "fine", fields: Array.from({ length: 2000 }, (_, i) => ({ name: `f${i}`, type: "text" })) }, { name: "fine", fields: {} }, { name: "fine", fields: "a" }, { name: "fine", fields: [[]] }, { name: "fine", fields: [null] },
-        ...["(", "(a+)+$", "[a-", "[", "]", "{", "a{", "a{2", "a{2,1}", "a{99999}", "a{-1}", "*", "+a", "a**", "a|b", "a^b", "\\", "a\\", "[]", "[^]", "[\\", "a{,5}", "", "x".repeat(201)].map((pattern) => f({ pattern })),
+        ...["(", "(a+)+$", "[a-", "[", "]", "{", "a{", "a{2", "a{2,1}", "a{99999}", "a{-1}", "*", "+a", "a**", "a|b", "a^b", "\\", "a\\", "[]", "[^]", "[\\", "a{,5}", "x".repeat(201)].map((pattern) => f({ pattern })),
       ];
       await forAll(
         rows.map((body, i) => ({ body, language: languages[i % 2] })),
         async ({ body, language }) => {
-          const answer = await send("POST", "/collections", body, language);
-          if (JSON.stringify(body).includes('"pattern":""') && answer.status === 201) return void (await send("DELETE", "/collections/fine")); // none
-          expectProblem(answer, { status: [400, 422], language, echoes: true });
+          expectProblem(await send("POST", "/collections", body, language), { status: [400, 422], language, echoes: true });
         },
         ({ body }) => JSON.stringify(body).slice(0, 100),
         4,
       );
+      expect((await send("POST", "/collections", f({ pattern: "" }))).status).toBe(201); // is none
+      expect((await send("DELETE", "/collections/fine")).status).toBe(204);
       const after = await dump(server, ["bus_event"]);
       expect(Object.keys(after).filter((t) => /data_fine/.test(t))).toEqual([]);
     });
