@@ -64,6 +64,20 @@ static int refusal(const struct function_call *call, const struct ar_json *value
 			    message[0] != '\0' ? message : code);
 }
 
+/* A fault's message may say anything of the code and its data: people hear it who may read both, and
+ * the house's own callers (workflows, functions, the bus). Others hear which run to ask about. */
+static const char *fault_text(const struct function_call *call, struct ar_str message,
+			      struct ar_str run)
+{
+	const struct ar_who *who = call->caller;
+	bool person = who != NULL && (who->kind == AR_WHO_ANYONE || who->kind == AR_WHO_USER ||
+				      who->kind == AR_WHO_KEY);
+
+	if (person && !ar_who_may(who, AR_STR("functions.read")))
+		return ar_printf(call->pool, "run %.*s", AR_FMT(run));
+	return message_text(call->pool, message);
+}
+
 /* What the caller hears of a failure. The code's own refusals keep their status; limits say which
  * one; a fault says where it happened. */
 static int failure(const struct function_call *call, const struct ar_sandbox_result *result,
@@ -79,7 +93,7 @@ static int failure(const struct function_call *call, const struct ar_sandbox_res
 			return refusal(call, value, run);
 		return ar_fail_over(
 			FUNCTION_E_FAILED, "function", name, "run", run_z, "message",
-			message_text(call->pool, ar_json_text(error, "message", AR_STR(""))));
+			fault_text(call, ar_json_text(error, "message", AR_STR("")), run));
 	}
 	if (ar_err_is(AR_E_SANDBOX_BUSY) || ar_err_is(AR_E_SANDBOX_FULL) ||
 	    ar_err_is(AR_E_SANDBOX_LOST) || ar_err_is(AR_E_CANCELLED) || ar_err_is(AR_E_DEADLINE) ||

@@ -87,3 +87,13 @@ it("keeps a workflow whose runs go on", async () => {
   must(await crm.admin.post(`/runs/${id}/cancel`), 200);
   expect((await crm.admin.delete("/workflows/long")).status).toBe(204);
 });
+
+it("tells a stranger of a fault in a function which run it was, not what the code said", async () => {
+  const source = "return function() error('the key is s3cret') end";
+  must(await crm.admin.put("/functions/leaky", { source, allow: "-" }), 201);
+  const { params } = problem(await crm.anyone.get("/fn/leaky"), 500, "function/failed");
+  expect(params.message).toBe(`run ${params.run}`);
+  expect((await crm.anyone.get("/fn/leaky")).text).not.toContain("s3cret");
+  expect((await crm.anyone.post("/functions/leaky/execute", {})).text).not.toContain("s3cret");
+  expect(problem(await crm.admin.get("/fn/leaky"), 500, "function/failed").params.message).toContain("s3cret");
+});

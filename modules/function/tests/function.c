@@ -394,7 +394,7 @@ TEST(failures_say_what_happened)
 
 		put(t, admin, "f", ar_printf(t->pool, "return function()\n%s\nend", rows[i].body),
 		    ANYONE);
-		a = call(t, NULL, "f", "{}");
+		a = call(t, admin, "f", "{}");
 		if (rows[i].code == NULL)
 			continue;
 		if (a.status != rows[i].status || !ar_str_is(a.code, rows[i].code))
