@@ -6,6 +6,7 @@
  */
 #include "i18n/i18n_int.h"
 
+#include <stdio.h>
 #include <unicode/ucal.h>
 #include <unicode/ucurr.h>
 #include <unicode/udat.h>
@@ -103,8 +104,26 @@ static void script_of(const char *id, char script[ULOC_SCRIPT_CAPACITY])
 		uloc_getScript(full, script, ULOC_SCRIPT_CAPACITY, &code);
 }
 
+/* "zh_Hans_CN" says no more than "zh_CN", under which its words may stand. Empty: it says more. */
+static struct ar_str without_script(struct ar_pool *pool, const char *base, const char *own)
+{
+	char language[ULOC_LANG_CAPACITY], country[ULOC_COUNTRY_CAPACITY],
+		script[ULOC_SCRIPT_CAPACITY];
+	char shorter[ULOC_FULLNAME_CAPACITY];
+	UErrorCode code = U_ZERO_ERROR;
+
+	uloc_getLanguage(base, language, sizeof(language), &code);
+	uloc_getCountry(base, country, sizeof(country), &code);
+	if (U_FAILURE(code) || own[0] == 0 || country[0] == 0)
+		return AR_STR("");
+	snprintf(shorter, sizeof(shorter), "%s_%s", language, country);
+	script_of(shorter, script);
+	return strcmp(script, own) == 0 ? tag_of(pool, shorter) : AR_STR("");
+}
+
 struct ar_str i18n_locale_parent(struct ar_pool *pool, struct ar_str locale)
 {
+	struct ar_str shorter;
 	char base[ULOC_FULLNAME_CAPACITY], parent[ULOC_FULLNAME_CAPACITY];
 	char script[ULOC_SCRIPT_CAPACITY], other[ULOC_SCRIPT_CAPACITY], own[ULOC_SCRIPT_CAPACITY];
 	UErrorCode code = U_ZERO_ERROR;
@@ -114,6 +133,9 @@ struct ar_str i18n_locale_parent(struct ar_pool *pool, struct ar_str locale)
 		return AR_STR("");
 	script_of(base, script);
 	uloc_getScript(base, own, sizeof(own), &code);
+	shorter = without_script(pool, base, own);
+	if (shorter.n > 0)
+		return shorter;
 	if (strchr(parent, '_') == NULL && own[0] == 0 && script[0] != 0) /* "zh_TW": "zh_Hant" */
 		return ar_strf(pool, "%s-%s", parent, script);
 	script_of(parent, other);

@@ -40,6 +40,8 @@ void mask_learn(const struct ar_action *action)
 		if (f->secret)
 			learn(f->name);
 	learn("accessToken");
+	learn("apiKey"); /* what callers of other systems send to functions */
+	learn("xApiKey");
 }
 
 void mask_done(void)

@@ -212,7 +212,9 @@ static void tags(void **state AR_UNUSED)
 	assert_false(i18n_locale_valid(AR_STR("e")));
 	assert_false(i18n_locale_valid(AR_STR("en_US; DROP")));
 	assert_false(i18n_locale_valid(AR_STR("../../etc")));
-	assert_str(i18n_locale_parent(pool, AR_STR("zh-Hant-TW")), "zh-Hant");
+	assert_str(i18n_locale_parent(pool, AR_STR("zh-Hant-TW")), "zh-TW");
+	assert_str(i18n_locale_parent(pool, AR_STR("zh-Hans-CN")), "zh-CN");
+	assert_str(i18n_locale_parent(pool, AR_STR("zh-Hant-CN")), "zh-Hant");
 	assert_str(i18n_locale_parent(pool, AR_STR("zh")), "");
 	assert_str(i18n_locale_parent(pool, AR_STR("zh-TW")), "zh-Hant");
 	assert_str(i18n_locale_parent(pool, AR_STR("zh-Hant")), ""); /* zh is simplified */

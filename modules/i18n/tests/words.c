@@ -74,6 +74,8 @@ TEST(falling_back)
 		{ "key=hi&locale=de-CH", "", "de", "Hallo" },
 		{ "key=hi&locale=zh-TW", "", "zh-Hant", "\u4f60\u597d\u55ce" },
 		{ "key=hi&locale=zh-Hant-HK", "", "zh-Hant", "\u4f60\u597d\u55ce" },
+		{ "key=hi&locale=de-Latn-AT", "", "de-AT", "Servus" },
+		{ "key=hi", "de-Latn-AT", "de-AT", "Servus" },
 		{ "key=hi&locale=zh-SG", "", "zh", "\u4f60\u597d" },
 		{ "key=hi&locale=gsw", "", "de", "Hallo" }, /* its fallback, as set */
 		{ "key=hi&locale=fr", "", "en", "Hello" },  /* the default */

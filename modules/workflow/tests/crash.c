@@ -141,7 +141,7 @@ static void check_all(void *arg)
 	}
 	extra = (int)rig_count("SELECT count(*) FROM workflow_runs", AR_NO_ARGS) - count;
 	fprintf(stderr, "%d runs acknowledged, %d begun without an answer\n", count, extra);
-	assert_true(count > 20 && extra >= 0);
+	assert_true(count >= 5 && extra >= 0);
 	assert_int_equal(left(), 0);
 	*(bool *)arg = true;
 }

@@ -41,6 +41,8 @@ static void masks(void **state)
 		  "{\"Password\":\"***\",\"refresh_token\":\"***\",\"REFRESH-TOKEN\":\"***\"}" },
 		{ "{\"accessToken\":\"x\",\"passwords\":\"x\",\"passwor\":\"x\"}", NULL, NULL,
 		  "{\"accessToken\":\"***\",\"passwords\":\"x\",\"passwor\":\"x\"}" },
+		{ "{\"x-api-key\":\"x\",\"api_key\":\"x\",\"x-key\":\"x\"}", NULL, NULL,
+		  "{\"x-api-key\":\"***\",\"api_key\":\"***\",\"x-key\":\"x\"}" },
 		{ "{\"a\":[{\"password\":{\"deep\":1}}]}", NULL, NULL,
 		  "{\"a\":[{\"password\":\"***\"}]}" },
 		{ "{\"password\":true,\"refreshToken\":null}", NULL, NULL,
