@@ -7,6 +7,7 @@
  * is never set back. Places are shared likewise: a quarter of them is not for tenants in debt. The debt outlives executors; the tenant is remembered until it is paid.
  */
 #include "sandbox/sandbox_int.h"
+#include "sandbox/zygote.h"
 
 #include <sched.h>
 
@@ -90,7 +91,7 @@ static bool set_policy(struct sb_exec *exec, bool behind)
 {
 	struct sched_param zero = { 0 };
 
-	if (sched_setscheduler(exec->pid, behind ? SCHED_IDLE : SCHED_OTHER, &zero) != 0)
+	if (sched_setscheduler(exec->pid, behind ? SCHED_IDLE : ZYGOTE_SCHED, &zero) != 0)
 		return false;
 	exec->behind = behind;
 	return true;

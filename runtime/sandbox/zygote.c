@@ -99,10 +99,8 @@ static _Noreturn void child_main(int fd, uint32_t what)
 	struct sched_param zero = { 0 };
 	sigset_t none;
 
-	if (what == ZYGOTE_SPAWN_BEHIND)
-		sched_setscheduler(0, SCHED_IDLE, &zero);
-	else
-		setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
+	setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
+	sched_setscheduler(0, what == ZYGOTE_SPAWN_BEHIND ? SCHED_IDLE : ZYGOTE_SCHED, &zero);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != self)
 		_exit(0);
