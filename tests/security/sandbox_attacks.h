@@ -178,7 +178,7 @@ static const struct attack attacks[] = {
 	  "local t = {} for i = 1, 99999 do t[i] = 65 end "
 	  "return #utf8.char(table.unpack(t)) == 99999",
 	  OK, 0, 1000, 3000 },
-	{ 49, "result_of_100_mb", "return ('x'):rep(100000000)", RESULT, 256, 2000, 4000 },
+	{ 49, "result_of_100_mb", "return ('x'):rep(100000000)", RESULT, 256, 10000, 20000 },
 	{ 49, "result_of_a_million_keys",
 	  "local t = {} for i = 1, 1e6 do t['k' .. i] = i end return t", RESULT, 256, 5000, 9000 },
 	{ 49, "result_of_depth_10000", "local t = {} for i = 1, 10000 do t = {t} end return t",
