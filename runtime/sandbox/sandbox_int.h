@@ -90,7 +90,8 @@ struct sb_exec {
 	int64_t measured_us; /* and when that was */
 	int64_t rested_us;   /* when it was last looked at without work, and the clock then */
 	uint64_t rest_clock_us;
-	bool behind;     /* as share.c placed it */
+	bool behind;     /* as share.c placed it: SCHED_IDLE */
+	int policy;      /* SCHED_..., likewise */
 	uint64_t cpu_us; /* of all its calls */
 	int64_t born_us, idle_since_us;
 	const struct ar_err_def *reason; /* of the kill, for the call that ran */

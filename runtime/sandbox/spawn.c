@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -48,6 +49,7 @@ static void answered(struct sb_loop *loop, const struct zygote_told *told, const
 	if (spawn != NULL && told->error == 0 && fds[0] >= 0 && fds[1] >= 0) {
 		exec = sb_exec_new(loop, spawn->tenant, fds[0], fds[1], told->pid);
 		exec->behind = told->behind != 0;
+		exec->policy = exec->behind ? SCHED_IDLE : SCHED_BATCH;
 		exec->zygote = loop->zygote;
 		loop->spawn_refused = false;
 		SB_COUNT(spawned, 1);

@@ -100,7 +100,7 @@ static _Noreturn void child_main(int fd, uint32_t what)
 	sigset_t none;
 
 	setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
-	sched_setscheduler(0, what == ZYGOTE_SPAWN_BEHIND ? SCHED_IDLE : ZYGOTE_SCHED, &zero);
+	sched_setscheduler(0, what == ZYGOTE_SPAWN_BEHIND ? SCHED_IDLE : SCHED_BATCH, &zero);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != self)
 		_exit(0);

@@ -28,10 +28,6 @@ struct zygote_told {
 	int32_t behind;
 };
 
-/* How executors are scheduled that are not behind: one that wakes up lets the loop that woke it go on,
- * and so finds several calls at a time. A fifth of a call's CPU would else be switching to and fro. */
-#define ZYGOTE_SCHED SCHED_BATCH
-
 /* What the program is called when it is executed to be a zygote, and where its socket is then. */
 #define ZYGOTE_NAME "apprun-sandbox"
 enum { ZYGOTE_CONTROL = 3 };
