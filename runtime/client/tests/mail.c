@@ -13,7 +13,15 @@ struct script {
 static struct tcp_server server;
 static struct script script;
 static char got_from[1024], got_to[1024], got_auth[1024], got_message[65536];
+static pthread_mutex_t got_lock = PTHREAD_MUTEX_INITIALIZER; /* connections are threads */
 static atomic_int hanging, busy, busiest;
+
+static void got(char *what, size_t cap, const char *text)
+{
+	pthread_mutex_lock(&got_lock);
+	snprintf(what, cap, "%s", text);
+	pthread_mutex_unlock(&got_lock);
+}
 
 static void hang(int fd)
 {
@@ -25,11 +33,14 @@ static void hang(int fd)
 
 static bool smtp_data(int fd)
 {
+	char message[sizeof(got_message)] = "";
+
 	tcp_say(fd, script.data);
 	if (script.data[0] != '3')
 		return true;
-	if (!tcp_read_until(fd, got_message, sizeof(got_message), "\r\n.\r\n"))
+	if (!tcp_read_until(fd, message, sizeof(message), "\r\n.\r\n"))
 		return false;
+	got(got_message, sizeof(got_message), message);
 	if (script.hang_on_end) {
 		hang(fd);
 		return false;
@@ -48,7 +59,7 @@ static void smtp_auth(int fd, const char *line)
 	tcp_say(fd, "334 \r\n");
 	if (!tcp_read_until(fd, answer, sizeof(answer), "\r\n"))
 		return;
-	snprintf(got_auth, sizeof(got_auth), "%s", line);
+	got(got_auth, sizeof(got_auth), line);
 	tcp_say(fd, strstr(answer, "AGxpAHNlY3JldA==") != NULL ? "235 ok\r\n" : "535 no\r\n");
 }
 
@@ -67,10 +78,12 @@ static void serve(struct tcp_server *self AR_UNUSED, int fd)
 		} else if (strncmp(line, "AUTH", 4) == 0) {
 			smtp_auth(fd, line);
 		} else if (strncmp(line, "MAIL", 4) == 0) {
-			snprintf(got_from, sizeof(got_from), "%s", line);
+			got(got_from, sizeof(got_from), line);
 			tcp_say(fd, script.mail);
 		} else if (strncmp(line, "RCPT", 4) == 0) {
+			pthread_mutex_lock(&got_lock);
 			strncat(got_to, line, sizeof(got_to) - strlen(got_to) - 1);
+			pthread_mutex_unlock(&got_lock);
 			tcp_say(fd, script.rcpt);
 		} else if (strncmp(line, "DATA", 4) == 0) {
 			if (!smtp_data(fd))
