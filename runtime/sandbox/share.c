@@ -4,7 +4,8 @@
  * A tenant's measured CPU time is a debt that is paid off at a tenth of a core. While others call,
  * too, the executors of a tenant in debt run only on what CPU is left (SCHED_IDLE: whoever wakes up
  * takes the CPU from them at once), and as all others again when it is paid. A tenant that is alone
- * is never set back. Places are shared likewise: a quarter of them is not for tenants in debt. The debt outlives executors; the tenant is remembered until it is paid.
+ * is never set back. Places are shared likewise: a quarter of them is not for tenants in debt. The
+ * debt outlives executors; the tenant is remembered until it is paid.
  */
 #include "sandbox/sandbox_int.h"
 

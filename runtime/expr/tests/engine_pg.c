@@ -77,7 +77,7 @@ static uint64_t pg_ask(struct ar_pool *pool, struct ar_sql *sql, const char **pr
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		*problem = ar_strz(pool, ar_str(PQresultErrorMessage(result)));
 	for (int i = 0; i < PQntuples(result); i++)
-		rows |= UINT64_C(1) << atol(PQgetvalue(result, i, 0));
+		rows |= UINT64_C(1) << strtol(PQgetvalue(result, i, 0), NULL, 10);
 	PQclear(result);
 	return rows;
 }

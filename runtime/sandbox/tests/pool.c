@@ -53,38 +53,18 @@ static void expect_one(const char *tenant)
 	rig_free(&c);
 }
 
-/* The pids of the zygote's children, that is, of the executors. */
-static size_t executors(pid_t *pids, size_t max)
-{
-	char path[64], line[4096] = "";
-	pid_t zygote = rig_zygote();
-	size_t n = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", zygote, zygote);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	if (fgets(line, sizeof(line), f) == NULL)
-		line[0] = '\0';
-	fclose(f);
-	for (char *save = NULL, *p = strtok_r(line, " ", &save); p != NULL && n < max;
-	     p = strtok_r(NULL, " ", &save))
-		pids[n++] = (pid_t)strtol(p, NULL, 10);
-	return n;
-}
-
 static void idle_ones_end(void **state)
 {
 	pid_t pids[16];
 
 	expect_one("idle");
 	assert_int_equal(stats().executors, 1);
-	for (int i = 0; i < 20 && executors(pids, 16) > 1; i++)
+	for (int i = 0; i < 20 && rig_executors(pids, 16) > 1; i++)
 		pause_for(10); /* the self-test's processes end by themselves */
-	assert_int_equal(executors(pids, 16), 1);
+	assert_int_equal(rig_executors(pids, 16), 1);
 	pause_for(900); /* idle_ms is 300 here */
 	assert_int_equal(stats().executors, 0);
-	assert_int_equal(executors(pids, 16), 0);
+	assert_int_equal(rig_executors(pids, 16), 0);
 	expect_one("idle");
 }
 
@@ -286,7 +266,7 @@ static void kill_main(void *arg)
 	size_t n;
 
 	ar_sleep(*(int64_t *)arg);
-	n = executors(pids, 16);
+	n = rig_executors(pids, 16);
 	for (size_t i = 0; i < n; i++)
 		kill(pids[i], SIGKILL);
 	rig_end_one();
@@ -334,7 +314,7 @@ static void signal_main(void *arg)
 	size_t n;
 
 	ar_sleep(50);
-	n = executors(pids, 15);
+	n = rig_executors(pids, 15);
 	pids[n++] = rig_zygote();
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < AR_COUNT(signals); k++)

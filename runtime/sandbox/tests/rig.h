@@ -58,6 +58,26 @@ static inline pid_t rig_zygote(void)
 	return (pid_t)strtol(pids, NULL, 10);
 }
 
+/* The pids of the zygote's children, that is, of the executors. */
+static inline size_t rig_executors(pid_t *pids, size_t max)
+{
+	char path[64], line[4096] = "";
+	pid_t zygote = rig_zygote();
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", zygote, zygote);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	if (fgets(line, sizeof(line), f) == NULL)
+		line[0] = '\0';
+	fclose(f);
+	for (char *save = NULL, *p = strtok_r(line, " ", &save); p != NULL && n < max;
+	     p = strtok_r(NULL, " ", &save))
+		pids[n++] = (pid_t)strtol(p, NULL, 10);
+	return n;
+}
+
 static inline void rig_prepare(struct rig_call *c, const char *tenant, const char *source)
 {
 	memset(c, 0, sizeof(*c));

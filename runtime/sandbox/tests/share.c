@@ -10,35 +10,10 @@ static bool is_behind(pid_t pid)
 	return sched_getscheduler(pid) == SCHED_IDLE;
 }
 
-/* The pids of the zygote's children, that is, of the executors. */
-static size_t executors(pid_t *pids, size_t max)
-{
-	char path[64], line[4096] = "";
-	int zygote = 0;
-	size_t n = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", getpid(), getpid());
-	f = fopen(path, "r");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%d", &zygote), 1);
-	fclose(f);
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", zygote, zygote);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	if (fgets(line, sizeof(line), f) == NULL)
-		line[0] = '\0';
-	fclose(f);
-	for (char *save = NULL, *p = strtok_r(line, " ", &save); p != NULL && n < max;
-	     p = strtok_r(NULL, " ", &save))
-		pids[n++] = (pid_t)strtol(p, NULL, 10);
-	return n;
-}
-
 static int behind_count(void)
 {
 	pid_t pids[16];
-	size_t n = executors(pids, 16);
+	size_t n = rig_executors(pids, 16);
 	int behind = 0;
 
 	for (size_t i = 0; i < n; i++)
