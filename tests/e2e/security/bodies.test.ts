@@ -199,9 +199,8 @@ describe.each(stores)("on %s", (store) => {
       );
     });
 
-    it("refuses 10 MB of text with 413, or the body's reader reads no more than it must", async () => {
-      const text = `{"name":"${"x".repeat(10_000_000)}"}`;
-      await forAll(
+    const isTooLarge = (text: string) =>
+      forAll(
         takesJson(),
         async (route) => {
           const answer = await wire.send(route.method, pathOf(tenant, route), text, { ...json, authorization: `Bearer ${tenant.admin.token}` });
@@ -210,19 +209,15 @@ describe.each(stores)("on %s", (store) => {
         (route) => route.name,
         4,
       );
+
+    it("refuses 10 MB of text with 413, or the body's reader reads no more than it must", async () => {
+      const text = `{"name":"${"x".repeat(10_000_000)}"}`;
+      await isTooLarge(text);
     });
 
     it("refuses more values than it counts to with 413", async () => {
       const text = `{"name":[${"0,".repeat(210_000)}0]}`;
-      await forAll(
-        takesJson(),
-        async (route) => {
-          const answer = await wire.send(route.method, pathOf(tenant, route), text, { ...json, authorization: `Bearer ${tenant.admin.token}` });
-          expectProblem(answer, { status: 413, code: "too-large" });
-        },
-        (route) => route.name,
-        4,
-      );
+      await isTooLarge(text);
     });
 
     it("says who must sign in before it looks at the body", async () => {
