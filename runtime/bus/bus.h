@@ -154,7 +154,8 @@ int ar_bus_start(struct ar_store *store, struct ar_loop *const *loops, int nloop
  */
 AR_YIELDS int ar_bus_resume_all(AR_YIELDS int (*list)(struct ar_pool *pool, struct ar_str after,
 						      int limit, struct ar_json **ret));
-AR_YIELDS void ar_bus_stop(void); /* on each loop: workers end after the delivery at hand */
+/* On each loop, when none of them is in ar_bus_close: workers end after the delivery at hand. */
+AR_YIELDS void ar_bus_stop(void);
 /* Ends the tenant's worker and waits for it, so that its database can be dropped. Any loop. */
 AR_YIELDS void ar_bus_close(struct ar_str database);
 void ar_bus_retain(int64_t ms); /* how long events stay in the log once delivered; default 7 days */

@@ -17,7 +17,7 @@ static struct ar_store *store;
 static struct ar_loop *loops[LOOPS];
 static pthread_barrier_t barrier;
 static char folder[64];
-static _Atomic int delivered[TENANTS], wrong_loop, resumed, errands;
+static _Atomic int delivered[TENANTS], wrong_loop, resumed, errands, ended;
 static int64_t last[TENANTS][LOOPS]; /* touched on the tenant's home only */
 
 static void must(bool holds, const char *what)
@@ -150,6 +150,10 @@ static void run(void *arg)
 		ar_bus_close(name_of(i, name));
 		MUST(ar_store_drop(store, ar_str(name)) == 0);
 	}
+	/* A home that has stopped ends nobody's workers. */
+	atomic_fetch_add(&ended, 1);
+	while (atomic_load(&ended) < LOOPS)
+		MUST(ar_sleep(1) == 0);
 	ar_bus_stop();
 	ar_store_detach(store);
 	ar_loop_stop(ar_loop());
