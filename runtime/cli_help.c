@@ -239,7 +239,8 @@ static bool help_actions(const char *name, bool json)
 	n = each_action(name, show_json, &w);
 	if (name == NULL)
 		ar_jw_array_end(&w);
-	printf(n > 0 ? "%.*s\n" : "", AR_FMT(ar_buf_view(&text)));
+	if (n > 0)
+		printf("%.*s\n", AR_FMT(ar_buf_view(&text)));
 	return n > 0;
 }
 
