@@ -225,6 +225,7 @@ void gap_free(struct gap *gap);
 struct home {
 	struct ar_loop *loop;
 	struct ar_map *workers; /* by database */
+	unsigned nworkers; /* whose fibers have not ended; those that crashed are not in the map */
 	struct ar_map *resumed; /* databases whose on_start calls were made */
 	struct ar_cond changed; /* a worker ended */
 	bool stopping;

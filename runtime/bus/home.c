@@ -395,7 +395,7 @@ void ar_bus_stop(void)
 	home->stopping = true;
 	gathered_send(NULL);
 	ar_map_each(home->workers, stop_worker, NULL);
-	while (ar_map_count(home->workers) > 0) {
+	while (home->nworkers > 0) {
 		if (ar_cond_wait(&home->changed) != 0)
 			break;
 	}

@@ -422,6 +422,7 @@ static void worker_main(void *arg)
 	if (due != NEVER && !w->stopping && !w->crashed)
 		home_sleep(home, w->database, due);
 	worker_free(w);
+	home->nworkers--;
 	atomic_fetch_sub_explicit(&bus_count.workers, 1, memory_order_relaxed);
 	ar_cond_broadcast(&home->changed);
 }
@@ -436,6 +437,7 @@ void worker_start(struct home *home, struct ar_str database)
 	w->timer_due_ms = w->look_ms = NEVER;
 	w->pruned_ms = 0;
 	ar_map_set(home->workers, database, w);
+	home->nworkers++;
 	atomic_fetch_add_explicit(&bus_count.workers, 1, memory_order_relaxed);
 	ar_go("bus worker", worker_main, w, AR_NO_DEADLINE);
 }

@@ -25,6 +25,7 @@ static const char *fail_target; /* only there; NULL: everywhere */
 static int64_t work_ms;         /* a delivery takes so long */
 static const char *retry_after;
 static bool untried; /* what fails says so */
+static bool unmoved; /* a delivery goes on although it was cancelled */
 
 static int take_record(struct ar_delivery *d)
 {
@@ -53,10 +54,14 @@ static int deliver(struct ar_delivery *d)
 	CHECK(ar_str_is(d->database, "bus-test"));
 	running++;
 	running_most = AR_MAX(running_most, running);
+	if (unmoved)
+		ar_shield(true);
 	if (work_ms > 0 && ar_sleep(work_ms) != 0) {
 		running--;
 		return -1;
 	}
+	if (unmoved)
+		ar_shield(false);
 	running--;
 	return take_record(d);
 }
@@ -96,7 +101,7 @@ static void reset(struct rig *rig)
 	fail_with = AR_E_UNAVAILABLE;
 	work_ms = 0;
 	fail_target = retry_after = NULL;
-	untried = false;
+	untried = unmoved = false;
 	rig_exec(rig, "CREATE TABLE effect (n BIGINT NOT NULL, key TEXT NOT NULL)");
 }
 
@@ -858,6 +863,37 @@ TEST(finds_work_left_over)
 	CHECK_INT(nrecord, 1);
 }
 
+static bool dies_once(const char *point)
+{
+	if (strcmp(point, "committed") != 0 || running == 0)
+		return false;
+	bus_fault = NULL;
+	return true;
+}
+
+/* A worker that died takes as long as its deliveries take to hear of it. */
+TEST(stopping_waits_for_the_dying)
+{
+	reset(rig);
+	work_ms = 5000;
+	unmoved = true;
+	subscribe(rig, "s", "*", "");
+	rig_publish(rig, "t", "a", 1);
+	rig_sleep(100);
+	CHECK_INT(running, 1);
+	bus_fault = dies_once;
+	rig_publish(rig, "t", "b", 2);
+	rig_sleep(100);
+	CHECK(bus_fault == NULL);
+	ar_bus_stop();
+	CHECK_INT(running, 0);
+	rig_bus_start(rig);
+	work_ms = 0;
+	ar_bus_wake(rig->name);
+	rig_sleep(1000);
+	CHECK_INT(nrecord, 3); /* the first one twice: nobody saw it end */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -886,6 +922,7 @@ int main(void)
 		cmocka_unit_test(sleeps_when_there_is_nothing),
 		cmocka_unit_test(prunes_what_is_delivered_and_old),
 		cmocka_unit_test(finds_work_left_over),
+		cmocka_unit_test(stopping_waits_for_the_dying),
 	};
 
 	ar_bus_register(&test_target);
