@@ -135,6 +135,8 @@ void jobs_cancel(struct worker *w)
 static AR_YIELDS int report(struct worker *w, struct ar_scope *scope, struct job *job)
 {
 	struct sub *sub = worker_sub(w, job->sub->id);
+	struct event_row row =
+		job->row; /* what is parsed goes with the turn, the job may outlive it */
 	bool ended = false;
 
 	if (sub == NULL) /* nobody subscribes any more, and its rows are gone */
@@ -146,16 +148,16 @@ static AR_YIELDS int report(struct worker *w, struct ar_scope *scope, struct job
 	if (job->failure.outcome == UNCOUNTED) {
 		sub->next_due_ms = 0;
 	} else if (job->failure.outcome == UNTRIED) {
-		if (delivery_wait(scope, sub, job->id, &job->row, &job->failure) != 0)
+		if (delivery_wait(scope, sub, job->id, &row, &job->failure) != 0)
 			return -1;
 	} else if (job->failure.outcome != DONE) {
-		if (delivery_fail(scope, sub, job->id, &job->row, job->attempt + 1, &job->failure,
+		if (delivery_fail(scope, sub, job->id, &row, job->attempt + 1, &job->failure,
 				  &ended) != 0)
 			return -1;
 	}
 	/* When the first of the key is gone, another is first: also one that was not counted. */
 	if (ended || job->ndone > 0)
-		return delivery_promote(scope, sub, job->row.event.key);
+		return delivery_promote(scope, sub, row.event.key);
 	return 0;
 }
 
