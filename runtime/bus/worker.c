@@ -24,6 +24,7 @@
 #define PRUNE_EVENTS  1000
 #define PRUNE_ROWS    2000
 #define PRUNE_EACH_MS 600000
+#define PRUNE_MORE_MS 1000 /* there are more rows than one unit of work takes */
 
 bool (*bus_fault)(const char *point);
 
@@ -258,7 +259,8 @@ static AR_YIELDS void trouble(struct worker *w)
 
 /* ---- pruning the log ---- */
 
-static AR_YIELDS int prune_in(struct worker *w, struct ar_scope *scope, int64_t before_ms)
+static AR_YIELDS int prune_in(struct worker *w, struct ar_scope *scope, int64_t before_ms,
+			      int64_t *ret_deleted)
 {
 	struct ar_rows rows;
 	int64_t bound = w->stored; /* below it: the newest event stays, and seq goes on from it */
@@ -278,14 +280,15 @@ static AR_YIELDS int prune_in(struct worker *w, struct ar_scope *scope, int64_t 
 		    "DELETE FROM bus_event WHERE seq IN (SELECT x.seq FROM (SELECT seq, time_ms "
 		    "FROM "
 		    "bus_event ORDER BY seq LIMIT ?) x WHERE x.seq < ? AND x.time_ms < ?)",
-		    AR_ARGS(AR_J_INT(PRUNE_ROWS), AR_J_INT(bound), AR_J_INT(before_ms)), NULL) != 0)
+		    AR_ARGS(AR_J_INT(PRUNE_ROWS), AR_J_INT(bound), AR_J_INT(before_ms)),
+		    ret_deleted) != 0)
 		return -1;
 	return ar_commit(scope);
 }
 
 int prune(struct worker *w)
 {
-	int64_t now = ar_now_ms();
+	int64_t now = ar_now_ms(), deleted = 0;
 	struct ar_pool *pool;
 	struct ar_scope scope;
 	int rc;
@@ -296,10 +299,14 @@ int prune(struct worker *w)
 	w->pruned_ms = now;
 	pool = ar_pool_new();
 	ar_scope_init(&scope, w->db, pool);
-	rc = prune_in(w, &scope, now - bus_retain_ms());
+	rc = prune_in(w, &scope, now - bus_retain_ms(), &deleted);
 	if (rc != 0)
 		ar_rollback(&scope);
 	ar_pool_free(pool);
+	if (rc == 0 && deleted >= PRUNE_ROWS) { /* also when nothing else keeps the worker awake */
+		w->pruned_ms = now - PRUNE_EACH_MS + PRUNE_MORE_MS;
+		w->look_ms = AR_MIN(w->look_ms, now + PRUNE_MORE_MS);
+	}
 	return rc;
 }
 
