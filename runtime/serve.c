@@ -37,7 +37,7 @@ static struct {
 	struct ar_pool *pool; /* texts of the start */
 	struct ar_store *store;
 	struct ar_server *server;
-	struct ar_loop *loops[256];
+	struct ar_loop *loops[AR_LOOPS_MAX];
 	int nloops;
 	atomic_int attached, met[2];
 	struct ar_fiber *resume; /* on loop 0 */
@@ -416,7 +416,7 @@ int serve_start(const struct serve_options *options)
 	house.pool = ar_pool_new();
 	house.nloops = (int)ar_config_int("loops");
 	if (house.nloops == 0)
-		house.nloops = options->private ? 1 : (int)AR_MAX(1, AR_MIN(cores, 256));
+		house.nloops = options->private ? 1 : (int)AR_MAX(1, AR_MIN(cores, AR_LOOPS_MAX));
 	if (rooms_start() != 0 || edge_start(options) != 0 || server_start(options) != 0)
 		return -1;
 	make_url(options);

@@ -11,10 +11,10 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-#define LOOPS_MAX    128
 #define RESUMES_MAX  8
 #define RESUME_PAGE  100
-#define AWAKE_MAX    16    /* workers that resuming keeps awake on all loops together */
+#define AWAKE_MAX    16    /* with more workers awake, resuming waits a moment for each tenant */
+#define RESUME_WAITS 5     /* of 20 ms: they may be awake for good, and somebody's timer is due */
 #define CLOCK_MAX_MS 60000 /* the wall clock may be set: look at it now and then */
 
 struct sleep {
@@ -22,7 +22,7 @@ struct sleep {
 	struct ar_str database; /* heap */
 };
 
-static struct home homes[LOOPS_MAX];
+static struct home homes[AR_LOOPS_MAX];
 static _Atomic int nhomes, nrunning; /* loops; those whose bus has not stopped */
 static struct ar_store *store;
 static _Atomic int64_t retain_ms = INT64_C(7) * 24 * 3600 * 1000;
@@ -315,7 +315,7 @@ int bus_resume_one(struct ar_str database)
 
 int ar_bus_start(struct ar_store *the_store, struct ar_loop *const *loops, int nloops)
 {
-	assert(nhomes == 0 && nloops > 0 && nloops <= LOOPS_MAX);
+	assert(nhomes == 0 && nloops > 0 && nloops <= AR_LOOPS_MAX);
 	store = the_store;
 	for (int i = 0; i < nloops; i++)
 		homes[i] = (struct home){ .loop = loops[i],
@@ -334,8 +334,8 @@ static struct ar_str name_of(const struct ar_json *entry)
 static AR_YIELDS int resume_page(const struct ar_json *page)
 {
 	ar_json_each (entry, page) {
-		while (atomic_load_explicit(&bus_count.workers, memory_order_relaxed) >=
-		       AWAKE_MAX) {
+		for (int i = 0; i < RESUME_WAITS && atomic_load(&bus_count.workers) >= AWAKE_MAX;
+		     i++) {
 			if (ar_sleep(20) != 0)
 				return -1;
 		}

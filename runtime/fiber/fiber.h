@@ -19,6 +19,8 @@ struct ar_fiber;
 
 /* ---- loops ---- */
 
+#define AR_LOOPS_MAX 256 /* of a process: who keeps a table of them has room for so many */
+
 struct ar_loop *ar_loop_new(void);       /* becomes this thread's loop */
 void ar_loop_free(struct ar_loop *loop); /* cancels what is left and runs it to its end first */
 struct ar_loop *ar_loop(void);           /* this thread's */

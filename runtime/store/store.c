@@ -198,7 +198,7 @@ static void evict_start(void *arg)
 static AR_YIELDS int evict_all(struct ar_store *store, struct ar_str name)
 {
 	int64_t end = ar_mono_ms() + DROP_WAIT_MS;
-	struct ar_loop *loops[256];
+	struct ar_loop *loops[AR_LOOPS_MAX];
 	size_t n = 0;
 	int rc;
 

@@ -10,13 +10,11 @@
 
 #include "tenant/tenant_int.h"
 
-#define LOOPS_MAX 256
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ar_store *process_store;
 static struct ar_map *shared_by_name, *busy_names;
 static struct tenant_shared *all_shared;
-static struct ar_loop *loops[LOOPS_MAX];
+static struct ar_loop *loops[AR_LOOPS_MAX];
 static size_t nloops;
 
 void ar_tenant_init(struct ar_store *store)
@@ -53,7 +51,7 @@ struct ar_store *ar_tenant_store(void)
 void tenant_loop_add(struct ar_loop *loop)
 {
 	pthread_mutex_lock(&lock);
-	assert(nloops < LOOPS_MAX);
+	assert(nloops < AR_LOOPS_MAX);
 	loops[nloops++] = loop;
 	pthread_mutex_unlock(&lock);
 }

@@ -64,10 +64,59 @@ TEST(a_dead_letter_is_whole_although_its_turn_failed)
 	CHECK_INT(rig_count(rig, "SELECT count(*) FROM bus_delivery"), 0);
 }
 
+/* ---- a long log ---- */
+
+TEST(a_long_log_is_pruned_also_of_a_tenant_that_is_idle)
+{
+	ar_bus_retain(60000);
+	rig_exec(rig,
+		 "INSERT INTO bus_event (id, topic, key, time_ms, trace_id, data, hops) "
+		 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 7000) "
+		 "SELECT 'id' || i, 'nobody', '', 1700000000000, '', '{}', 0 FROM n");
+	rig_publish(rig, "nobody", "", 1);
+	rig_sleep(3600000);
+	rig_publish(rig, "nobody", "", 2);
+	rig_sleep(60000);
+	CHECK_RANGE(rig_count(rig, "SELECT count(*) FROM bus_event"), 1, 2);
+	CHECK_INT(rig_count(rig, "SELECT max(seq) FROM bus_event"), 7002);
+	ar_bus_retain(7 * 24 * 3600 * 1000LL);
+}
+
+/* ---- many tenants ---- */
+
+static int list_one(struct ar_pool *pool, struct ar_str after, int limit, struct ar_json **ret)
+{
+	*ret = ar_json_new(pool, AR_ARRAY);
+	if (after.n == 0)
+		ar_json_add(*ret, ar_json_str(pool, AR_STR("bus-test")));
+	return 0;
+}
+
+TEST(resumes_also_while_many_tenants_are_awake_all_the_time)
+{
+	int64_t deadline;
+
+	commits_to_fail = stored = 0;
+	subscribe(rig, "stored");
+	rig_sleep(10000); /* the worker has ended */
+	ar_bus_stop();
+	rig_publish(rig, "stored", "", 1); /* nobody hears it */
+	rig_bus_start(rig);
+	bus_count.workers += 1000; /* of other tenants */
+	deadline = ar_deadline_set(ar_mono_ms() + 60000);
+	CHECK(ar_bus_resume_all(list_one) == 0);
+	ar_deadline_set(deadline);
+	rig_sleep(100);
+	bus_count.workers -= 1000;
+	CHECK_INT(stored, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_dead_letter_is_whole_although_its_turn_failed),
+		cmocka_unit_test(a_long_log_is_pruned_also_of_a_tenant_that_is_idle),
+		cmocka_unit_test(resumes_also_while_many_tenants_are_awake_all_the_time),
 	};
 
 	ar_bus_register(&refused_target);
