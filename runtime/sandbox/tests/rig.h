@@ -19,6 +19,7 @@ struct rig_call {
 	struct ar_sandbox_run run;
 	struct ar_sandbox_result result;
 	int r;
+	bool ended;
 	char slug[64]; /* of the error; empty: none */
 	char message[256];
 	int line;
@@ -116,6 +117,7 @@ static inline void rig_fiber(void *arg)
 
 	c->r = ar_sandbox_call(c->pool, &c->run, &c->result);
 	rig_note_error(c);
+	c->ended = true;
 	rig_end_one();
 }
 
@@ -159,6 +161,34 @@ static inline void rig_run(void (*fn)(void *arg), void *arg)
 	rig_open++;
 	ar_go("job", rig_job, &job, AR_NO_DEADLINE);
 	rig_wait();
+}
+
+/*
+ * Until the condition holds. However slow the machine is, it does so within a minute, unless
+ * something is wrong.
+ */
+#define RIG_PATIENCE_MS 60000
+#define rig_until(condition)                                                                       \
+	do {                                                                                       \
+		int64_t until_ = ar_mono_ms() + RIG_PATIENCE_MS;                                   \
+		while (!(condition) && ar_mono_ms() < until_)                                      \
+			rig_pause(2);                                                              \
+		if (!(condition))                                                                  \
+			fail_msg("%s:%d: never: %s", __FILE__, __LINE__, #condition);              \
+	} while (0)
+
+static inline void rig_pause_main(void *arg)
+{
+	ar_sleep(*(int64_t *)arg);
+}
+
+/* Inside of a job and outside. */
+static inline void rig_pause(int64_t ms)
+{
+	if (ar_self() != NULL)
+		ar_sleep(ms);
+	else
+		rig_run(rig_pause_main, &ms);
 }
 
 /* Inside of a job: until all that was begun has ended. */

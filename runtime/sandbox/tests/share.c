@@ -27,6 +27,7 @@ static void prepare(struct rig_call *c, const char *tenant, const char *body)
 	c->run.code.source = ar_strf(c->pool, "return function() %s end", body);
 	c->run.code.id = ar_sha256_hex(c->pool, c->run.code.source);
 	c->run.limits.cpu_soft_ms = 400;
+	c->run.limits.wall_ms = 2 * RIG_PATIENCE_MS;
 }
 
 static void call_here(const char *tenant, const char *body, const char *slug)
@@ -61,29 +62,34 @@ static void who_is_alone_is_not_set_back(void **state)
 	rig_run(alone_main, NULL);
 }
 
-static int until_behind(int want, int ms)
+/* Two tenants in turn: one alone would soon not be one of others. */
+static void modest_call(void)
 {
-	int behind = behind_count();
+	static int turn;
 
-	for (int i = 0; i < ms / 5 && behind != want; i++) {
-		ar_sleep(5);
-		behind = behind_count();
-	}
-	return behind;
+	call_here(turn++ % 2 == 0 ? "modest" : "sober", "return true", "");
+}
+
+static int behind_beside_others(void)
+{
+	modest_call();
+	return behind_count();
 }
 
 static void burning_main(void *arg)
 {
 	struct rig_call burns;
 
-	call_here("modest", "return true", "");
+	modest_call();
+	modest_call();
 	prepare(&burns, "burner", "while true do end");
+	burns.run.limits.cpu_soft_ms = 1000;
+	burns.run.limits.cpu_hard_ms = 4000;
 	rig_begin(&burns);
-	assert_int_equal(until_behind(1, 300), 1); /* within its first call */
-	for (int i = 0; i < 10; i++) {
-		call_here("modest", "return true", "");
-		assert_int_equal(behind_count(), 1); /* not the other one */
-	}
+	rig_until(behind_beside_others() == 1);
+	assert_false(burns.ended); /* within its first call */
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(behind_beside_others(), 1); /* not the other ones */
 	rig_wait_here();
 	assert_string_equal(burns.slug, "sandbox/cpu-limit");
 	rig_free(&burns);
@@ -92,7 +98,7 @@ static void burning_main(void *arg)
 		"return apprun.a.b()"); /* a new process, and behind from the start */
 	rig_call_here(&burns);
 	rig_free(&burns);
-	assert_int_equal(until_behind(1, 5000), 1); /* when the old one's end has come, too */
+	rig_until(behind_beside_others() == 1); /* when the old one's end has come, too */
 }
 
 static void who_burns_beside_others_is_set_back(void **state)
@@ -119,7 +125,6 @@ static void crowd_main(void *arg)
 		snprintf(names[i], sizeof(names[i]), "crowd-%d", i);
 		prepare(&c[i], names[i], "while true do end");
 		c[i].run.limits.cpu_soft_ms = 150;
-		c[i].run.limits.wall_ms = 100000;
 		rig_open++;
 		ar_go("crowd", crowd_burns, &c[i], AR_NO_DEADLINE);
 	}
@@ -128,7 +133,6 @@ static void crowd_main(void *arg)
 		struct rig_call modest;
 
 		prepare(&modest, "modest", "return true");
-		modest.run.limits.wall_ms = 50000;
 		rig_call_here(&modest);
 		assert_string_equal(modest.slug, "");
 		rig_free(&modest);
@@ -150,13 +154,11 @@ static void paid_main(void *arg)
 	struct ar_sandbox_stats before, after;
 
 	ar_sandbox_stats(&before);
-	/* Half a second's debt, of which a tenth of a second is paid in a second. */
-	for (int i = 0; i < 200; i++) {
-		call_here("modest", "return true", "");
+	/* At most a second's debt, of which a tenth of a second is paid in a second. */
+	for (int i = 0; i < 40 && behind_count() > 0; i++) {
+		modest_call();
 		call_here("burner", "return true", "");
-		if (behind_count() == 0)
-			break;
-		ar_sleep(50);
+		ar_sleep(500);
 	}
 	assert_int_equal(behind_count(), 0);
 	ar_sandbox_stats(&after);
