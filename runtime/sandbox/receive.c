@@ -78,10 +78,11 @@ static void give_up(struct sb_exec *exec, struct sb_call *call)
 
 static bool got_host(struct sb_exec *exec, struct sb_call *call, struct ar_str frame)
 {
-	if (++call->host_calls > call->limits.host_calls) {
+	if (call->host_calls == call->limits.host_calls) {
 		broken(exec, "too many host calls");
 		return false;
 	}
+	call->host_calls++;
 	call->begun = true;
 	if (!sb_exec_account(exec, call))
 		return false;

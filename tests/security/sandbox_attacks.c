@@ -29,19 +29,29 @@ static enum outcome outcome_of(const struct rig_call *c)
 	return 0;
 }
 
-/* CPU ends within the hard limit and 50 ms. On a machine that others use, too, only the wait for the
- * CPU itself (wall, not CPU time) can be longer. */
-static void check_time(const struct attack *a, const struct rig_call *c)
+static bool crowded(void)
 {
-	int64_t latest_us = (a->hard_ms != 0 ? a->hard_ms : 1000) * 1000LL + 50000;
 	double load = 0;
 
-	if (c->result.cpu_us > latest_us)
-		fail_msg("row %d %s: used %d ms", a->row, a->name, (int)(c->result.cpu_us / 1000));
-	if (c->result.wall_us > latest_us && getloadavg(&load, 1) == 1 &&
-	    load <= (double)sysconf(_SC_NPROCESSORS_ONLN))
-		fail_msg("row %d %s: ended after %d ms", a->row, a->name,
-			 (int)(c->result.wall_us / 1000));
+	return getloadavg(&load, 1) != 1 || load > (double)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/*
+ * NULL, or what took too long: a CPU that ends later than the hard limit and 50 ms, a neighbour that
+ * waits. On a machine that others use, too, only the wait for the CPU itself (wall, not CPU time) can
+ * be longer.
+ */
+static const char *too_late(const struct attack *a, const struct rig_call *c)
+{
+	int64_t latest_us = (a->hard_ms != 0 ? a->hard_ms : 1000) * 1000LL + 50000;
+
+	if (outcome_of(c) == CPU && c->result.cpu_us > latest_us)
+		return "it used too much CPU";
+	if (outcome_of(c) == CPU && c->result.wall_us > latest_us && !crowded())
+		return "it ended too late";
+	if (neighbour_worst_us > 500000 && !crowded())
+		return "the neighbour waited";
+	return NULL;
 }
 
 static int limited(struct rig_call *c, const struct attack *a, const char *body)
@@ -99,34 +109,51 @@ static void check_isolation(const struct attack *a)
 	}
 }
 
+/* Until it is in time: once in five, a moment's load is not the attack's doing. */
+static enum outcome run_in_time(const struct attack *a, struct rig_call *c, uint64_t *ret_spawned)
+{
+	for (int tries = 1;; tries++) {
+		struct ar_sandbox_stats before;
+		const char *late;
+		enum outcome got;
+
+		ar_sandbox_stats(&before);
+		*ret_spawned = before.spawned;
+		limited(c, a, a->body);
+		got = outcome_of(c);
+		if ((got & a->want) == 0)
+			fail_msg("row %d %s: %s %s %s (%d ms, %d KiB)", a->row, a->name,
+				 c->r == 0 ? rig_output(c) : "", c->slug, c->message,
+				 (int)(c->result.wall_us / 1000),
+				 (int)(c->result.memory_peak / 1024));
+		late = too_late(a, c);
+		if (late == NULL)
+			return got;
+		if (tries == 5)
+			fail_msg("row %d %s: %s (%d ms, CPU %d ms; the neighbour %d ms)", a->row,
+				 a->name, late, (int)(c->result.wall_us / 1000),
+				 (int)(c->result.cpu_us / 1000), (int)(neighbour_worst_us / 1000));
+		rig_free(c);
+	}
+}
+
 static void row_runs(void **state)
 {
 	const struct attack *a = *state;
-	struct ar_sandbox_stats before;
 	struct rig_call warm, c;
+	uint64_t spawned;
 	enum outcome got;
 	long cap_kib = (a->memory_mib != 0 ? a->memory_mib : 32) * 1024L;
 
 	limited(&warm, a, "return 1"); /* so that the executors are there */
 	rig_free(&warm);
-	ar_sandbox_stats(&before);
 	most_kib = 0;
-	limited(&c, a, a->body);
-	got = outcome_of(&c);
-	if ((got & a->want) == 0)
-		fail_msg("row %d %s: %s %s %s (%d ms, %d KiB)", a->row, a->name,
-			 c.r == 0 ? rig_output(&c) : "", c.slug, c.message,
-			 (int)(c.result.wall_us / 1000), (int)(c.result.memory_peak / 1024));
+	got = run_in_time(a, &c, &spawned);
 	if (a->says != NULL && strstr(c.message, a->says) == NULL)
 		fail_msg("row %d %s: it says %s", a->row, a->name, c.message);
-	if (got == CPU)
-		check_time(a, &c);
 	if (!SANITIZED && most_kib > cap_kib + 8 * 1024)
 		fail_msg("row %d %s: an executor held %ld KiB", a->row, a->name, most_kib);
-	if (neighbour_worst_us > 500000)
-		fail_msg("row %d %s: the neighbour waited %d ms", a->row, a->name,
-			 (int)(neighbour_worst_us / 1000));
-	check_after(a, &c, before.spawned);
+	check_after(a, &c, spawned);
 	if (got == ERR && strncmp(a->name, "result_", 7) != 0) /* that is after the code's end */
 		check_catchable(a);
 	if (a->then != NULL)

@@ -91,6 +91,7 @@ static inline void neighbour_main(void *arg)
 		struct ar_json *input;
 
 		rig_prepare(&c, "neighbour", "return function(t) return t.n + 1 end");
+		c.run.limits.wall_ms = 2 * RIG_PATIENCE_MS;
 		input = ar_json_new(c.pool, AR_OBJECT);
 		ar_json_set(input, AR_STR("n"), ar_json_int(c.pool, neighbour_calls));
 		c.run.input = input;
@@ -142,6 +143,12 @@ static inline void attack_prepare(struct rig_call *c, const struct attack *a, co
 	c->run.limits.memory = (size_t)a->memory_mib << 20;
 	c->run.limits.cpu_soft_ms = a->soft_ms;
 	c->run.limits.cpu_hard_ms = a->hard_ms;
+	if (a->soft_ms == 0 && a->hard_ms == 0 &&
+	    (a->want & CPU) == 0) { /* on a slow machine, too */
+		c->run.limits.cpu_soft_ms = 2000;
+		c->run.limits.cpu_hard_ms = 5000;
+	}
+	c->run.limits.wall_ms = 2 * RIG_PATIENCE_MS;
 	c->run.host = answering;
 }
 
