@@ -168,6 +168,8 @@ bool sb_zygote_fails(void); /* there is none, and starting another did not help:
 
 bool sb_loop_connect(struct sb_loop *loop); /* false: no zygote now */
 void sb_spawn(struct sb_tenant *tenant);
+/* By who forked it, which is the same user: SCHED_... Not answered. */
+void sb_zygote_place(const struct sb_exec *exec, int policy);
 void sb_spawn_forget(struct sb_loop *loop); /* at the end: nobody waits for the answers */
 
 /* ---- tenants.c: who gets which executor ---- */
@@ -210,7 +212,7 @@ void sb_share_called(struct sb_tenant *tenant); /* a call of it begins */
 /* CPU time, within the last wall_us. */
 void sb_share_used(struct sb_tenant *tenant, uint64_t us, int64_t wall_us);
 bool sb_share_remembered(struct sb_tenant *tenant); /* not to be forgotten yet */
-bool sb_share_place(struct sb_exec *exec);          /* false: it cannot come forward; retire it */
+bool sb_share_place(struct sb_exec *exec);          /* false: it cannot come forward; close it */
 bool sb_share_behind(struct sb_tenant *tenant);     /* others come first, now */
 int sb_share_places(struct sb_tenant *tenant);      /* executors that the loop may have for it */
 /* The idle one that makes room for it: NULL: none may */

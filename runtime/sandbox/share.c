@@ -4,7 +4,8 @@
  * A tenant's measured CPU time is a debt that is paid off at a tenth of a core. While others call,
  * too, the executors of a tenant in debt run only on what CPU is left (SCHED_IDLE: whoever wakes up
  * takes the CPU from them at once), and as all others again when it is paid. A tenant that is alone
- * is never set back. Places are shared likewise: a quarter of them is not for tenants in debt. The
+ * is never set back. An executor that cannot come forward again, which takes CAP_SYS_NICE or an
+ * RLIMIT_NICE of 15, ends with what it runs, and another takes its place. Places are shared likewise: a quarter of them is not for tenants in debt. The
  * debt outlives executors; the tenant is remembered until it is paid.
  */
 #include "sandbox/sandbox_int.h"
@@ -106,12 +107,15 @@ bool sb_share_place(struct sb_exec *exec)
 		policy = SCHED_IDLE;
 	if (policy == exec->policy)
 		return true;
-	if (sched_setscheduler(exec->pid, policy, &zero) == 0) {
-		exec->policy = policy;
-		exec->behind = policy == SCHED_IDLE;
-		return true;
+	if (sched_setscheduler(exec->pid, policy, &zero) != 0) {
+		if (exec->behind)
+			return false; /* without privileges there is no way back up */
+		/* root without CAP_SYS_NICE has no right over another user's; that user has */
+		sb_zygote_place(exec, policy);
 	}
-	return !exec->behind; /* without privileges there is no way back up */
+	exec->policy = policy;
+	exec->behind = policy == SCHED_IDLE;
+	return true;
 }
 
 bool sb_share_behind(struct sb_tenant *tenant)

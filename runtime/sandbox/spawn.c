@@ -136,6 +136,17 @@ void sb_spawn(struct sb_tenant *tenant)
 		shutdown(loop->control, SHUT_RDWR);
 }
 
+void sb_zygote_place(const struct sb_exec *exec, int policy)
+{
+	const struct sb_loop *loop = exec->loop;
+	struct zygote_ask ask = { .what = ZYGOTE_PLACE,
+				  .token = (uint32_t)exec->pid,
+				  .policy = policy };
+
+	if (loop->control >= 0 && exec->zygote == loop->zygote)
+		send(loop->control, &ask, sizeof(ask), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void sb_spawn_forget(struct sb_loop *loop)
 {
 	struct sb_spawn *spawn;

@@ -212,8 +212,13 @@ void sb_pump(struct sb_tenant *tenant)
 				grow(tenant);
 			return;
 		}
+		if (!sb_share_place(exec)) { /* what it has begun goes on there */
+			tenant->held++;
+			sb_exec_close(exec);
+			tenant->held--;
+			continue;
+		}
 		sb_unqueue(call);
-		sb_share_place(exec); /* where it cannot, the watch retires it */
 		sb_exec_send_call(exec, call);
 	}
 }
@@ -265,7 +270,7 @@ static void watch_running(struct sb_exec *exec, struct sb_call *call, int64_t no
 	     call->turns_cpu_us >= (uint64_t)call->limits.cpu_soft_ms * 1000))
 		sb_exec_kill_cpu(exec, call);
 	else if (!sb_share_place(exec))
-		sb_exec_retire(exec);
+		sb_exec_close(exec); /* not what runs: it would begin anew, again and again */
 }
 
 /* One that has no work, its calls waiting or none there, uses no CPU; else it is not ours any more. */

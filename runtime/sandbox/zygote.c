@@ -182,6 +182,16 @@ static void spawn(int loop, const struct zygote_ask *ask)
 		tell_error(loop, ask->token, error);
 }
 
+static void place(pid_t pid, int policy)
+{
+	struct sched_param zero = { 0 };
+
+	for (size_t i = 0; i < nchildren; i++) {
+		if (children[i].pid == pid)
+			sched_setscheduler(pid, policy, &zero);
+	}
+}
+
 static void child_ended(struct child *child, int status)
 {
 	struct {
@@ -251,7 +261,10 @@ static bool loop_ready(int fd)
 		return true;
 	if (n != sizeof(ask))
 		return false;
-	spawn(fd, &ask);
+	if (ask.what == ZYGOTE_PLACE)
+		place((pid_t)ask.token, ask.policy);
+	else
+		spawn(fd, &ask);
 	return true;
 }
 

@@ -16,10 +16,12 @@ enum zygote_what {
 	ZYGOTE_SPAWN,
 	ZYGOTE_SPAWN_BEHIND, /* one that runs on what CPU is left */
 	ZYGOTE_PROBE,        /* one that opens a file */
+	ZYGOTE_PLACE, /* an executor, by its pid in `token`, is to be of `policy`; no answer */
 };
 
 struct zygote_ask {
 	uint32_t what, token;
+	int32_t policy; /* SCHED_... */
 };
 struct zygote_told {
 	uint32_t token;

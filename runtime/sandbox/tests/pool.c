@@ -111,7 +111,9 @@ static void busy_tenants_grow(void **state)
 	uint64_t before = stats().spawned;
 
 	rig_run(grow_main, NULL);
-	assert_int_equal(stats().spawned - before, 2); /* executors_per_tenant is 2 here */
+	/* executors_per_tenant is 2 here; those that were set back while the last test's tenants
+	 * were heard of may have to be replaced */
+	assert_in_range(stats().spawned - before, 2, rig_may_place() ? 2 : 4);
 }
 
 /* Three processes at most, eight tenants: the idle make room, nobody fails. */

@@ -1,13 +1,21 @@
 /*
  * rig.h - a loop with the sandbox on it, for tests: rig_call() runs one call to its end.
+ *
+ * Tests that root starts can be told, by SANDBOX_TEST_AS, to run as "nobody" or as root "without"
+ * the right to place other users' processes, as in a container; for another user it is so already.
  */
 #ifndef AR_SANDBOX_RIG_H
 #define AR_SANDBOX_RIG_H
 
 #include <dirent.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -217,8 +225,43 @@ static inline const char *rig_output(struct rig_call *c)
 		       : ar_strz(c->pool, ar_json_print(c->pool, c->result.output));
 }
 
+static inline int rig_become(const char *as)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct caps[2];
+
+	if (as == NULL || geteuid() != 0)
+		return 0;
+	if (strcmp(as, "nobody") == 0) /* it was not dumpable any more, which leak checks need */
+		return setgroups(0, NULL) != 0 || setresgid(65534, 65534, 65534) != 0 ||
+				       setresuid(65534, 65534, 65534) != 0 ||
+				       prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0
+			       ? -1
+			       : 0;
+	if (syscall(SYS_capget, &head, caps) != 0)
+		return -1;
+	prctl(PR_CAPBSET_DROP, CAP_SYS_NICE, 0, 0, 0);
+	caps[0].effective &= ~CAP_TO_MASK(CAP_SYS_NICE);
+	caps[0].permitted &= ~CAP_TO_MASK(CAP_SYS_NICE);
+	return (int)syscall(SYS_capset, &head, caps);
+}
+
+/* Whether an executor that was set back can come forward again. */
+static inline bool rig_may_place(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct caps[2] = { 0 };
+	struct rlimit nice;
+
+	syscall(SYS_capget, &head, caps);
+	return (caps[0].effective & CAP_TO_MASK(CAP_SYS_NICE)) != 0 ||
+	       (geteuid() != 0 && getrlimit(RLIMIT_NICE, &nice) == 0 && nice.rlim_cur >= 15);
+}
+
 static inline int rig_start_with(const struct ar_sandbox_options *options)
 {
+	if (rig_become(getenv("SANDBOX_TEST_AS")) != 0)
+		return -1;
 	if (ar_sandbox_init(options) != 0) {
 		ar_log_err(AR_ERROR, "test", "ar_sandbox_init");
 		return -1;
