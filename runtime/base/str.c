@@ -273,10 +273,11 @@ size_t ar_utf8_step(const char *s, size_t n)
 
 bool ar_utf8_valid(struct ar_str s)
 {
-	const char *p = s.p, *end = s.p + s.n;
+	const char *p = s.p, *end;
 
 	if (s.n == 0)
 		return true;
+	end = p + s.n;
 	while (p < end) {
 		uint64_t eight;
 		size_t len;

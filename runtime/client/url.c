@@ -63,6 +63,16 @@ static char *host_ascii(struct ar_pool *pool, CURLU *url)
 	return host;
 }
 
+/* Who connects reads it once more, and may see a number ("0x7f.1") where a dot hid it. */
+static char *host_again(struct ar_pool *pool, CURLU *url)
+{
+	char *text = part(pool, url, CURLUPART_URL, 0);
+
+	if (text == NULL || curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK)
+		return NULL;
+	return part(pool, url, CURLUPART_HOST, 0);
+}
+
 /* Host in lower-case ASCII, without a final dot, also put into the URL. NULL: it has none. */
 static char *host_normal(struct ar_pool *pool, CURLU *url)
 {
@@ -79,7 +89,7 @@ static char *host_normal(struct ar_pool *pool, CURLU *url)
 		return NULL;
 	if (curl_url_set(url, CURLUPART_HOST, host, 0) != CURLUE_OK)
 		return NULL;
-	return host;
+	return host_again(pool, url);
 }
 
 int client_url_parse(struct ar_pool *pool, struct ar_str text, struct client_url *ret)

@@ -132,7 +132,7 @@ static void step(const struct atom *atom, struct work *work)
 
 static bool match(const char *pattern, struct ar_str text, struct work *work)
 {
-	const char *p = text.p, *end = text.p + text.n;
+	const char *p = text.p, *end = text.n > 0 ? p + text.n : p;
 	struct atom atom;
 
 	while (p < end)

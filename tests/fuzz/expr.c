@@ -6,6 +6,18 @@
 #include "expr/expr.h"
 #include "tests/fuzz/fuzz.h"
 
+static const char *const seeds[] = {
+	"i > 3 && (s ~ 'A%' || s !~ {:s}) and not b",
+	"@auth.id = 'u' || @auth.l ?= 'a' || has(@request.n)",
+	"i + f * 2 - -1 / 4 % 3 >= k and i in {:l}",
+	"d >= '2024-02-29' && t < now() && year(d) = 2024 and text(i) = date(t)",
+	"lower(trim(s)) = upper(s) + 'x' and length(s) != 0",
+	"if(b, coalesce(j.a, 1), abs(round(f))) = 1",
+	"j.a[0] = 1 or j.x.y = null or contains(s, 'b')",
+	"floor(f) <= ceil(f) and starts_with(s, {:s}) and ends_with(s, 'c')",
+};
+FUZZ_SEEDS(seeds)
+
 static bool field(void *arg, const struct ar_str *parts, size_t nparts, struct ar_expr_field *ret)
 {
 	static const struct {

@@ -7,6 +7,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/base.h"
@@ -15,10 +16,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
-static inline void must(bool holds)
+#define must(holds) must_at((holds), #holds, __FILE__, __LINE__)
+
+static inline void must_at(bool holds, const char *what, const char *file, int line)
 {
-	if (!holds)
-		abort();
+	if (holds)
+		return;
+	fprintf(stderr, "%s:%d: must hold: %s\n", file, line, what);
+	abort();
 }
 
 static inline size_t fuzz_mutate(const char *const *seeds, size_t count, uint8_t *data, size_t size,

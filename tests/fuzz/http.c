@@ -10,6 +10,22 @@
 #include "http/h2_frames.h"
 #include "tests/fuzz/fuzz.h"
 
+/* The first byte says which: '0' a head, '1' the chunked coding; '2', frames, is binary. */
+static const char *const seeds[] = {
+	"0GET /a%20b?c=d HTTP/1.1\r\nHost: [::1]:8080\r\nAccept: text/*\r\nConnection: close, "
+	"upgrade\r\n\r\n",
+	"0POST / HTTP/1.1\r\nhost:a.example:80\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
+	"\r\nabc",
+	"0PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n"
+	"\r\n",
+	"0GET http://a.example:80/p?q HTTP/1.1\r\nHost: a.example:80\r\n\r\n",
+	"0OPTIONS * HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+	"0GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+	"HTTP2-Settings: AAMAAABk\r\n\r\n",
+	"15;name=\"value\"\r\nhello\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n",
+};
+FUZZ_SEEDS(seeds)
+
 static void within(struct ar_str s, const char *p, size_t n)
 {
 	must(s.n == 0 || (s.p >= p && s.p + s.n <= p + n));
