@@ -192,6 +192,47 @@ static void a_lost_transaction_fails_its_group(void **state)
 	rig_stop(&rig);
 }
 
+/* The same by a read of the unit that takes so long that it runs on a thread. */
+static int read_from(struct ar_scope *scope, int64_t row)
+{
+	struct ar_rows rows;
+
+	return ar_query(scope, &rows,
+			"SELECT count(*) FROM t WHERE rowid > ? AND filler LIKE '%not there%'",
+			AR_ARGS(AR_J_INT(row)));
+}
+
+static void lose_by_reading(void *arg, int index)
+{
+	struct ar_db *db = rig_open(&rig, "group");
+	struct ar_scope scope;
+
+	ar_scope_init(&scope, db, pool);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (7)", AR_NO_ARGS, NULL) == 0);
+	CHECK(read_from(&scope, 4000) == 0); /* from now on it is known to be slow */
+	fail_read = 1;
+	CHECK_FAILS(read_from(&scope, 0), AR_E_STORE);
+	CHECK(fail_read == 0);
+	CHECK_FAILS(ar_exec(&scope, "INSERT INTO t (n) VALUES (8)", AR_NO_ARGS, NULL), AR_E_STORE);
+	CHECK(ar_commit(&scope) == -1);
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 0);
+	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (9)", AR_NO_ARGS, NULL) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	CHECK(rig_count(db, "SELECT sum(n) FROM t") == 9);
+	sound(db);
+	ar_db_release(db);
+}
+
+static void a_slow_read_loses_its_group_too(void **state)
+{
+	rig_start(&rig, NULL);
+	rig_run(&rig, 1, fill, NULL);
+	rig_stop(&rig);
+	rig_start(&rig, &(struct ar_store_options){ .read_budget_us = 1 });
+	rig_run(&rig, 1, lose_by_reading, NULL);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +243,7 @@ int main(void)
 		cmocka_unit_test(a_disk_that_is_full_while_a_unit_reads),
 		cmocka_unit_test(a_checkpoint_that_fails),
 		cmocka_unit_test(a_lost_transaction_fails_its_group),
+		cmocka_unit_test(a_slow_read_loses_its_group_too),
 	};
 
 	setenv("APPRUN_TEST_STORE", "sqlite:", 1);

@@ -310,31 +310,41 @@ static int see(struct unit *unit, const struct cached *c)
 	return 0;
 }
 
+/* On the loop, for as long as the budget lasts. */
+static int read_here(struct sqlite_db *db, struct ar_uow *uow, struct cached *c,
+		     const struct ar_stmt *stmt, struct ar_rows *ret)
+{
+	struct conn *conn = uow == NULL ? &db->reader : &db->file->writer;
+	int rc;
+
+	if (c->slow > 0) {
+		c->slow--;
+		return CONN_OVER_BUDGET;
+	}
+	if (uow == NULL && (rc = snapshot_use(db)) != SQLITE_OK)
+		return conn_fail(conn, rc, "BEGIN");
+	rc = conn_query(conn, c, stmt, db->db.home->store->options.read_budget_us, AR_NO_DEADLINE,
+			ret);
+	if (rc == CONN_OVER_BUDGET)
+		c->slow = SLOW_RUNS;
+	return rc;
+}
+
 static AR_YIELDS int sqlite_query(struct ar_db *base, struct ar_uow *uow,
 				  const struct ar_stmt *stmt, struct ar_rows *ret)
 {
 	struct sqlite_db *db = (struct sqlite_db *)base;
-	struct conn *conn = uow == NULL ? &db->reader : &db->file->writer;
-	int64_t budget = base->home->store->options.read_budget_us;
 	struct cached *c;
 	int rc;
 
-	if (conn_prepare(conn, stmt->sql, &c) != 0)
+	if (conn_prepare(uow == NULL ? &db->reader : &db->file->writer, stmt->sql, &c) != 0)
 		return -1;
 	if (uow != NULL && see((struct unit *)uow, c) != 0)
 		return -1;
-	if (c->slow > 0) {
-		c->slow--;
-		return read_slow(db, uow, stmt, ret);
-	}
-	if (uow == NULL && (rc = snapshot_use(db)) != SQLITE_OK)
-		return conn_fail(conn, rc, "BEGIN");
-	rc = conn_query(conn, c, stmt, budget, AR_NO_DEADLINE, ret);
-	if (rc == CONN_OVER_BUDGET) {
-		c->slow = SLOW_RUNS;
-		return read_slow(db, uow, stmt, ret);
-	}
-	if (rc != 0 && uow != NULL)
+	rc = read_here(db, uow, c, stmt, ret);
+	if (rc == CONN_OVER_BUDGET)
+		rc = read_slow(db, uow, stmt, ret);
+	if (rc != 0 && uow != NULL) /* an error of the disk may have cost the transaction */
 		lease_check((struct unit *)uow);
 	return rc;
 }
