@@ -37,12 +37,14 @@ static struct {
 	struct ar_pool *pool; /* texts of the start */
 	struct ar_store *store;
 	struct ar_server *server;
-	struct ar_loop *loops[AR_LOOPS_MAX];
+	struct ar_loop *loops[AR_LOOPS_MAX]; /* NULL: it is ending; under loops_lock */
 	int nloops;
 	atomic_int attached, met[2];
 	struct ar_fiber *resume; /* on loop 0 */
 	struct ar_str url, token;
 } house;
+
+static pthread_mutex_t loops_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct ar_str serve_url(void)
 {
@@ -116,17 +118,25 @@ static void close_here(void *arg)
 	ar_heap_free(arg);
 }
 
+/* On each loop that has not begun to end. */
+static void post_everywhere(void (*fn)(void *arg), struct ar_str name)
+{
+	pthread_mutex_lock(&loops_lock);
+	for (int i = 0; i < house.nloops; i++)
+		if (house.loops[i] != NULL)
+			ar_post(house.loops[i], fn, ar_heap_strz(name));
+	pthread_mutex_unlock(&loops_lock);
+}
+
 /* Before the wait for those who hold the tenant: they are let go of. */
 static void tenant_calls_end(struct ar_str name)
 {
-	for (int i = 0; i < house.nloops; i++)
-		ar_post(house.loops[i], close_here, ar_heap_strz(name));
+	post_everywhere(close_here, name);
 }
 
 static void tenant_executors_end(struct ar_str name)
 {
-	for (int i = 0; i < house.nloops; i++)
-		ar_post(house.loops[i], forget_here, ar_heap_strz(name));
+	post_everywhere(forget_here, name);
 }
 
 static void tenant_blobs_drop(struct ar_str name)
@@ -249,13 +259,20 @@ static int edge_start(const struct serve_options *options)
 
 /* ---- loops ---- */
 
+static void loop_is(int index, struct ar_loop *loop)
+{
+	pthread_mutex_lock(&loops_lock);
+	house.loops[index] = loop;
+	pthread_mutex_unlock(&loops_lock);
+}
+
 static int loop_start(int index)
 {
 	ar_store_attach(house.store);
 	ar_tenant_attach();
 	ar_sandbox_attach();
 	ar_edge_attach();
-	house.loops[index] = ar_loop();
+	loop_is(index, ar_loop());
 	for (const struct ar_module *const *m = ar_modules(); *m != NULL; m++) {
 		if ((*m)->attach != NULL && (*m)->attach() != 0)
 			return -1;
@@ -294,6 +311,7 @@ static void loop_stop(int index)
 			ar_modules()[n]->detach();
 	}
 	meet(1);
+	loop_is(index, NULL);
 	ar_edge_detach();
 	ar_sandbox_detach();
 	ar_tenant_detach();

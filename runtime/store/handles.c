@@ -20,6 +20,8 @@ static void db_forget(struct ar_store_loop_core *here, struct ar_db *db)
 {
 	ar_map_remove(here->dbs, db->name);
 	ar_cond_broadcast(&db->opened);
+	if (here->release_waiters > 0) /* the loop's end waits for the last one */
+		ar_cond_broadcast(&here->released);
 	ar_heap_free(db);
 }
 

@@ -195,6 +195,20 @@ static void evict_start(void *arg)
 	ar_go("store drop", evict_fiber, arg, AR_NO_DEADLINE);
 }
 
+/* False: the loop's part has ended meanwhile, and the loop with it, maybe. Under the lock it cannot. */
+static bool evict_post(struct ar_store_core *core, struct ar_loop *loop, struct evict *job)
+{
+	struct ar_store_loop_core *l;
+
+	pthread_mutex_lock(&core->lock);
+	for (l = core->loops; l != NULL && l->pub.loop != loop; l = l->next)
+		;
+	if (l != NULL)
+		ar_post(loop, evict_start, job);
+	pthread_mutex_unlock(&core->lock);
+	return l != NULL;
+}
+
 static AR_YIELDS int evict_all(struct ar_store *store, struct ar_str name)
 {
 	int64_t end = ar_mono_ms() + DROP_WAIT_MS;
@@ -214,7 +228,8 @@ static AR_YIELDS int evict_all(struct ar_store *store, struct ar_str name)
 		struct evict job = { .name = name, .end_ms = end };
 
 		ar_wake_init(&job.wake);
-		ar_post(loops[i], evict_start, &job);
+		if (!evict_post(store->core, loops[i], &job))
+			continue;
 		ar_wake_wait(&job.wake);
 		rc = job.rc;
 	}

@@ -37,7 +37,7 @@ struct ar_store_loop_core {
 	struct ar_uow *units; /* open ones, until their commit begins */
 	struct ar_fiber *sweeper;
 	struct ar_cond sweep;    /* there are too many handles, or the end */
-	struct ar_cond released; /* a handle became idle, for those who wait for that */
+	struct ar_cond released; /* a handle became idle or is gone, for those who wait for that */
 	unsigned release_waiters;
 	unsigned evicting; /* fibers that close a handle here because its name is dropped */
 	struct ar_cond evicted;

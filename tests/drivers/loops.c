@@ -3,6 +3,10 @@
  * of time: what was answered with 0 is there, at once and in the end, and nothing else is.
  */
 #include "tests/drivers/rig.h"
+#include "tests/harness/fiber.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 static struct rig rig;
 
@@ -152,6 +156,95 @@ static void whatever_comes_on_several_loops(void **state)
 	rig_stop(&rig);
 }
 
+/* ---- a database is dropped while loops end ---- */
+
+static atomic_bool other_there, other_may_go;
+
+static void other_waits(void *arg)
+{
+	atomic_store(&other_there, true);
+	while (!atomic_load(&other_may_go))
+		CHECK(ar_sleep(1) == 0);
+	ar_store_detach(rig.store);
+}
+
+static void *other_loop(void *arg)
+{
+	struct ar_loop *loop = ar_loop_new();
+
+	ar_store_attach(rig.store);
+	fiber_run_on(loop, other_waits, NULL);
+	ar_loop_free(loop);
+	return NULL;
+}
+
+struct drop {
+	char name[40];
+	bool done;
+};
+
+static void drop(void *arg)
+{
+	struct drop *d = arg;
+
+	CHECK(ar_store_drop(rig.store, ar_str(d->name)) == 0);
+	d->done = true;
+}
+
+static void drop_it(struct ar_db *db, struct drop *d)
+{
+	*d = (struct drop){ .done = false };
+	memcpy(d->name, ar_db_name(db).p, ar_db_name(db).n);
+	ar_go("drop", drop, d, AR_NO_DEADLINE);
+}
+
+static void drop_while_another_ends(void *arg, int index)
+{
+	struct ar_db *db = rig_db(&rig, "gone");
+	struct drop d;
+	pthread_t thread;
+
+	CHECK(pthread_create(&thread, NULL, other_loop, NULL) == 0);
+	while (!atomic_load(&other_there))
+		CHECK(ar_sleep(1) == 0);
+	drop_it(db, &d); /* it waits for this loop's handle, and will then ask the other loop */
+	atomic_store(&other_may_go, true);
+	pthread_join(thread, NULL);
+	ar_db_release(db);
+	while (!d.done)
+		CHECK(ar_sleep(1) == 0);
+}
+
+static void a_loop_may_end_while_a_database_is_dropped(void **state)
+{
+	rig_start(&rig, NULL);
+	rig_run(&rig, 1, drop_while_another_ends, NULL);
+	rig_stop(&rig);
+}
+
+static struct drop last_drop;
+
+static void drop_and_leave(void *arg, int index)
+{
+	struct ar_db *db = rig_db(&rig, "last");
+
+	ar_db_release(db);
+	drop_it(db, &last_drop);
+}
+
+/* It used to wait for ten seconds, as for a handle that somebody holds. */
+static void a_loop_ends_when_its_last_handle_is_closed(void **state)
+{
+	int64_t began;
+
+	rig_start(&rig, NULL);
+	began = ar_mono_ms();
+	rig_run(&rig, 1, drop_and_leave, NULL);
+	assert_in_range(ar_mono_ms() - began, 0, 9000);
+	assert_true(last_drop.done);
+	rig_stop(&rig);
+}
+
 static int make(void **state)
 {
 	rig_make(&rig, "loops");
@@ -168,6 +261,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whatever_comes_on_several_loops),
+		cmocka_unit_test(a_loop_may_end_while_a_database_is_dropped),
+		cmocka_unit_test(a_loop_ends_when_its_last_handle_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, make, unmake);
