@@ -225,17 +225,20 @@ void h2_drain(struct conn *c)
 	}
 }
 
-/* A reader that opens no window gets its stream taken away. */
+/* A reader that opens no window, or a few bytes of it, gets its stream taken away. */
 static void check_windows(struct conn *c, int64_t now)
 {
 	int64_t stall = c->l->server->options.send_stall_ms;
 	struct ar_http_int *next;
 
 	for (struct ar_http_int *ex = c->first; ex != NULL; ex = next) {
+		bool waits_for_us = ex->streaming && ex->can_send;
+
 		next = ex->next;
-		if (ex->req == NULL || !ex->replied || (ex->streaming && ex->can_send))
+		if (ex->req == NULL || !ex->replied)
 			continue;
-		if (ex->req->bytes_sent != ex->mark_bytes || ex->mark_ms == 0) {
+		if (waits_for_us || ex->mark_ms == 0 ||
+		    ex->req->bytes_sent - ex->mark_bytes >= STREAM_MIN) {
 			ex->mark_bytes = ex->req->bytes_sent;
 			ex->mark_ms = now;
 		} else if (now - ex->mark_ms >= stall) {

@@ -29,6 +29,7 @@
 #define BODY_TIME_FACTOR 3            /* a body may take so many times header_ms, and then */
 #define BODY_RATE_MIN    (16 * 1024)  /* ... a second more for each so many bytes that came */
 #define SEND_MIN         4096 /* a reader that takes less than this in send_stall_ms is closed */
+#define STREAM_MIN       1024 /* a stream of many on a slow line; less: it is reset */
 
 struct conn;
 

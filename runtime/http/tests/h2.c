@@ -354,6 +354,33 @@ static void no_window(void **state)
 	hang_up();
 }
 
+/* A window that opens byte by byte is as good as none; one that opens slowly is served. */
+static void window_that_sips(void **state)
+{
+	int64_t start = ar_mono_ms(), last = start, now, longest = 0;
+
+	dial_h2();
+	frame(H2_SETTINGS, 0, 0, "\x00\x04\x00\x00\x00\x00", 6);
+	get(1, "/big");
+	get(3, "/file?4000000");
+	while (h2.answers[0].reset < 0 && ar_mono_ms() - start < 15000) {
+		frame(H2_WINDOW_UPDATE, 0, 1, "\x00\x00\x00\x01", 4);
+		frame(H2_WINDOW_UPDATE, 0, 3, "\x00\x00\x20\x00", 4);
+		frame(H2_WINDOW_UPDATE, 0, 0, "\x00\x00\x20\x01", 4);
+		assert_int_equal(flush_frames(), 0);
+		listen_until(NULL, 20);
+		now = ar_mono_ms();
+		longest = AR_MAX(longest, now - last);
+		last = now;
+	}
+	assert_int_equal(h2.answers[0].status, 200);
+	assert_true(h2.answers[0].reset > 0);
+	assert_true(h2.answers[1].n > 0);
+	if (longest < 200) /* else it was us who kept it waiting */
+		assert_true(h2.answers[1].reset < 0);
+	hang_up();
+}
+
 /* All the window in the world, but nothing is read from the socket. */
 static void no_reading(void **state)
 {
@@ -447,40 +474,48 @@ static void upgrades_not(void **state)
 
 static void *stop_server(void *arg)
 {
-	ar_server_stop(server, 2000);
+	ar_server_stop(server, 10000);
 	server = NULL;
 	return NULL;
 }
 
+static bool goaway_came(void)
+{
+	return h2.goaway >= 0;
+}
+
 static void graceful_stop(void **state)
 {
-	int64_t start = ar_mono_ms();
 	struct ar_server_stats s;
+	int64_t start;
 	int before;
 	pthread_t t;
 
-	do /* clients of earlier tests have gone */
-		ar_server_stats(server, &s);
-	while (s.connections_open > 0 && usleep(1000) == 0);
-	before = handled;
 	dial_h2();
-	get(1, "/sleep?400");
+	get(1, "/echo");
+	assert_int_equal(answer_to(1)->status, 200);
+	do /* clients of earlier tests, who were let in before, have gone */
+		ar_server_stats(server, &s);
+	while ((s.connections_open > 1 || s.requests_open > 0) && usleep(1000) == 0);
+	before = handled;
+	start = ar_mono_ms();
+	get(3, "/sleep?1000");
 	flush_frames();
 	assert_true(wait_until(&handled, before + 1));
 	pthread_create(&t, NULL, stop_server, NULL);
-	usleep(100000);
-	get(3, "/echo"); /* after the GOAWAY: not to be run */
+	listen_until(goaway_came, 5000);
+	get(5, "/echo"); /* after the GOAWAY: not to be run */
 	flush_frames();
-	listen_until(NULL, 2000);
+	listen_until(NULL, 10000);
+	pthread_join(t, NULL); /* before anything may fail: the server stops once */
 	assert_int_equal(h2.goaway, 0);
-	assert_int_equal(h2.goaway_last, 1);
-	assert_int_equal(h2.answers[0].status, 200);
-	assert_string_equal(h2.answers[0].body, "slept");
-	assert_int_equal(h2.answers[1].status, 503);
+	assert_int_equal(h2.goaway_last, 3);
+	assert_int_equal(h2.answers[1].status, 200);
+	assert_string_equal(h2.answers[1].body, "slept");
+	assert_int_equal(h2.answers[2].status, 503);
 	assert_true(h2.closed);
-	pthread_join(t, NULL);
 	assert_int_equal(handled, before + 1);
-	assert_true(ar_mono_ms() - start < 2000);
+	assert_true(ar_mono_ms() - start < 10000);
 	hang_up();
 }
 
@@ -503,6 +538,7 @@ int main(void)
 		cmocka_unit_test(half_a_frame),
 		cmocka_unit_test(half_a_preface),
 		cmocka_unit_test(no_window),
+		cmocka_unit_test(window_that_sips),
 		cmocka_unit_test(no_reading),
 		cmocka_unit_test(ignores_unknown_frames),
 		cmocka_unit_test(upgrades),
