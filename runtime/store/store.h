@@ -59,10 +59,11 @@ struct ar_store_options {
 int ar_store_open(const struct ar_store_options *options, struct ar_store **ret);
 void ar_store_close(struct ar_store *store); /* after the loops ended */
 /*
- * For a server: nobody else serves these databases. AR_E_BUSY when another process does (after 3 s,
- * which a server that was just killed may need to be gone). Until ar_store_close(). lost: another
- * process took them while the database server could not be reached, or had them for a while; on a
- * thread of its own, once.
+ * For a server, before its loops use the store: nobody else serves these databases. AR_E_BUSY when
+ * another process does (after 3 s, which a server that was just killed may need to be gone). Until
+ * ar_store_close(). lost: another process took them while the database server could not be reached,
+ * or had them for a while; on a thread of its own, once. Nothing of this one is stored then, open
+ * units included.
  */
 int ar_store_claim(struct ar_store *store, void (*lost)(void));
 enum ar_dialect ar_store_dialect(const struct ar_store *store);

@@ -33,15 +33,15 @@ static void end_sessions(PGconn *h)
 	       " WHERE pid <> pg_backend_pid() AND application_name = 'apprun'");
 }
 
-/* Advisory locks that somebody has, or waits for. */
+/* A claim that somebody has, or waits for: sessions share another lock. */
 static AR_YIELDS void await_locks(struct ar_db *db, const char *granted)
 {
 	char sql[200];
 
-	snprintf(
-		sql, sizeof(sql),
-		"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND %s",
-		granted);
+	snprintf(sql, sizeof(sql),
+		 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = "
+		 "'ExclusiveLock' AND %s",
+		 granted);
 	while (rig_count(db, sql) == 0)
 		CHECK(ar_sleep(5) == 0);
 }

@@ -9,8 +9,8 @@
  * not in our caches. A table of one row says who had it last.
  *
  * A process that is killed frees the lock with its socket. A machine that vanishes frees it when the
- * server's keepalive gives up, after 25 s; ours does before, so that who is cut off and comes back
- * does not write beside the one that took its place.
+ * server's keepalive gives up, after 25 s; ours does before. What a server that lost the lock without
+ * knowing it has begun is not stored: fence.c.
  */
 #include "store/postgres/postgres_int.h"
 
@@ -39,36 +39,15 @@ struct pg_claim {
 	pthread_t thread;
 };
 
-static const char keepalive[] = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
-				" SET tcp_keepalives_count = 3; SET search_path = '';"
-				" SELECT pg_catalog.set_config(name, '0', false)"
-				" FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout'";
-static const char who[] =
-	"SELECT format('session %s of %s, since %s', a.pid,"
-	" coalesce(host(a.client_addr), 'this machine'),"
-	" to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))"
-	" FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"
-	" WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-	" AND (l.classid::bigint << 32 | l.objid::bigint) = " PG_CLAIM_KEY;
+static const char session[] =
+	PG_KEEPALIVE " SET search_path = ''; SELECT pg_catalog.set_config(name, '0', false)"
+		     " FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout'";
 
-#define HOLDER PG_PLATFORM_SCHEMA ".ar_holder"
 static const char holder_table[] =
 	"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('schema " PG_PLATFORM_SCHEMA
 	"')); CREATE SCHEMA IF NOT EXISTS " PG_PLATFORM_SCHEMA
-	"; CREATE TABLE IF NOT EXISTS " HOLDER
+	"; CREATE TABLE IF NOT EXISTS " PG_HOLDER
 	" (one BOOLEAN PRIMARY KEY CHECK (one), token TEXT NOT NULL)";
-
-/* False: there is no answer. ret is its first value. */
-static bool ask(PGconn *h, const char *sql, char *ret, size_t cap)
-{
-	PGresult *result = PQexec(h, sql);
-	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0;
-
-	if (ok)
-		snprintf(ret, cap, "%s", PQgetvalue(result, 0, 0));
-	PQclear(result);
-	return ok;
-}
 
 /* After 14 s without a sign of the server, whatever the url says. Not for a socket of this machine. */
 static void give_up_soon(int fd)
@@ -88,7 +67,6 @@ static void give_up_soon(int fd)
 
 enum taken { TAKEN, TAKEN_BY_ANOTHER, UNREACHED };
 
-/* The lock is ours for the first time: until now it was another's, or nobody's. */
 static int sign(struct pg_claim *claim)
 {
 	char sql[256], answer[sizeof(claim->token)];
@@ -99,12 +77,20 @@ static int sign(struct pg_claim *claim)
 	snprintf(claim->token, sizeof(claim->token), "%016" PRIx64 "%016" PRIx64, ar_random_u64(),
 		 ar_random_u64());
 	snprintf(sql, sizeof(sql),
-		 "INSERT INTO " HOLDER " (one, token) VALUES (true, '%s') ON CONFLICT (one)"
+		 "INSERT INTO " PG_HOLDER " (one, token) VALUES (true, '%s') ON CONFLICT (one)"
 		 " DO UPDATE SET token = excluded.token RETURNING token",
 		 claim->token);
-	if (ok && ask(claim->h, sql, answer, sizeof(answer)))
+	if (ok && pg_ask(claim->h, sql, answer, sizeof(answer)))
 		return 0;
 	return ar_fail_why(AR_E_STORE, "claim: %s", PQerrorMessage(claim->h));
+}
+
+/* The lock is ours for the first time: until now it was another's, or nobody's. */
+static int move_in(struct pg_claim *claim)
+{
+	if (pg_fence_close(claim->h, claim->url) != 0 || sign(claim) != 0)
+		return -1;
+	return pg_fence_open(claim->h);
 }
 
 /* It is ours again: was it another's in between? */
@@ -112,7 +98,7 @@ static enum taken signed_last(struct pg_claim *claim)
 {
 	char token[sizeof(claim->token)] = "";
 
-	if (!ask(claim->h, "SELECT token FROM " HOLDER, token, sizeof(token)))
+	if (!pg_ask(claim->h, "SELECT token FROM " PG_HOLDER, token, sizeof(token)))
 		return UNREACHED;
 	return strcmp(token, claim->token) == 0 ? TAKEN : TAKEN_BY_ANOTHER;
 }
@@ -125,10 +111,10 @@ static enum taken take(struct pg_claim *claim)
 		PQfinish(claim->h);
 		claim->h = pg_connect(claim->url);
 		give_up_soon(PQsocket(claim->h));
-		PQclear(PQexec(claim->h, keepalive));
+		PQclear(PQexec(claim->h, session));
 	}
-	if (!ask(claim->h, "SELECT pg_catalog.pg_try_advisory_lock(" PG_CLAIM_KEY ")", answer,
-		 sizeof(answer)))
+	if (!pg_ask(claim->h, "SELECT pg_catalog.pg_try_advisory_lock(" PG_CLAIM_KEY ")", answer,
+		    sizeof(answer)))
 		return UNREACHED;
 	return answer[0] == 't' ? TAKEN : TAKEN_BY_ANOTHER;
 }
@@ -208,7 +194,7 @@ static int take_first(struct pg_claim *claim)
 	for (;;) {
 		switch (take(claim)) {
 		case TAKEN:
-			return sign(claim);
+			return move_in(claim);
 		case UNREACHED:
 			return ar_fail_why(AR_E_BUSY, "cannot connect: %s",
 					   PQerrorMessage(claim->h));
@@ -219,7 +205,7 @@ static int take_first(struct pg_claim *claim)
 			break;
 		stopped(claim, -1, PAUSE_MS);
 	}
-	ask(claim->h, who, holder, sizeof(holder));
+	pg_ask(claim->h, PG_WHO(PG_CLAIM_KEY), holder, sizeof(holder));
 	return ar_fail_why(AR_E_BUSY, "another apprun serves this database (%s)", holder);
 }
 
@@ -269,4 +255,11 @@ int pg_claim_check(const struct ar_store *store)
 	if (claim == NULL || atomic_load_explicit(&claim->held, memory_order_relaxed))
 		return 0;
 	return ar_fail_why(AR_E_BUSY, "the database is not held");
+}
+
+const char *pg_claim_token(const struct ar_store *store)
+{
+	const struct pg_claim *claim = store->driver;
+
+	return claim != NULL ? claim->token : NULL;
 }

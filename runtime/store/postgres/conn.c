@@ -32,7 +32,7 @@ static const char session[] =
 	"SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';"
 	"SET statement_timeout = 0; SET standard_conforming_strings = on; SET bytea_output = 'hex';"
 	"SET extra_float_digits = 1; SET DateStyle = 'ISO, YMD'; SET TimeZone = 'UTC';"
-	"SET search_path = ''; SELECT set_config('synchronous_commit', 'on', false)"
+	"SET search_path = '';" PG_KEEPALIVE " SELECT set_config('synchronous_commit', 'on', false)"
 	" WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');";
 #define XID_NAME   "apprun_xid"
 #define XID_SQL    "PREPARE " XID_NAME " AS SELECT pg_catalog.txid_current_if_assigned()"
@@ -59,7 +59,21 @@ PGconn *pg_connect(const char *url)
 	const char *const values[] = { CONNECT_WAIT_S, "apprun", "30",   "10", "3",
 				       "30000",        url,      "UTF8", NULL };
 
-	return PQconnectdbParams(names, values, 1);
+	PGconn *h = PQconnectdbParams(names, values, 1);
+
+	PQsetNoticeProcessor(h, no_notice, NULL);
+	return h;
+}
+
+bool pg_ask(PGconn *h, const char *sql, char *ret, size_t cap)
+{
+	PGresult *result = PQexec(h, sql);
+	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0;
+
+	if (ok)
+		snprintf(ret, cap, "%s", PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return ok;
 }
 
 static int session_set(PGconn *h, const char *sql)
@@ -74,18 +88,19 @@ static int session_set(PGconn *h, const char *sql)
 	return rc;
 }
 
-int pg_conn_open(const char *url, struct conn **ret)
+int pg_conn_open(const struct ar_store *store, struct conn **ret)
 {
+	const char *token = pg_claim_token(store);
 	struct conn *conn;
-	PGconn *h = pg_connect(url);
+	PGconn *h = pg_connect(store->options.url.p);
 
 	if (PQstatus(h) != CONNECTION_OK) {
 		ar_fail_why(AR_E_BUSY, "cannot connect: %s", PQerrorMessage(h));
 		PQfinish(h);
 		return -1;
 	}
-	PQsetNoticeProcessor(h, no_notice, NULL);
-	if (session_set(h, session) != 0 || session_set(h, XID_SQL) != 0) {
+	if (session_set(h, session) != 0 || session_set(h, XID_SQL) != 0 ||
+	    (token != NULL && pg_fence_enter(h, token) != 0)) {
 		PQfinish(h);
 		return -1;
 	}

@@ -42,7 +42,7 @@ static int pg_open(struct ar_store *store)
 	struct conn *conn;
 	int rc;
 
-	if (pg_conn_open(store->options.url.p, &conn) != 0)
+	if (pg_conn_open(store, &conn) != 0)
 		return -1;
 	rc = server_fits(conn);
 	pg_conn_close(conn);

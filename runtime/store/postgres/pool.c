@@ -62,7 +62,7 @@ static struct conn *idle_take(struct pg_loop *loop, const char *schema)
 /* ---- opening ---- */
 
 struct open_job {
-	const char *url;
+	const struct ar_store *store;
 	struct conn *conn;
 };
 
@@ -70,12 +70,12 @@ static int open_in_pool(void *arg)
 {
 	struct open_job *job = arg;
 
-	return pg_conn_open(job->url, &job->conn);
+	return pg_conn_open(job->store, &job->conn);
 }
 
 static AR_YIELDS int open_one(struct pg_loop *loop, struct conn **ret)
 {
-	struct open_job job = { .url = loop->home->store->options.url.p };
+	struct open_job job = { .store = loop->home->store };
 
 	loop->total++;
 	if (ar_offload(AR_OFFLOAD_IO, open_in_pool, &job) != 0) {

@@ -55,11 +55,19 @@ struct conn {
 	int64_t idle_since_ms;
 };
 
-PGconn *pg_connect(const char *url);                  /* never NULL; look at its status. Blocks */
-int pg_conn_open(const char *url, struct conn **ret); /* blocks: in the pool, or at start */
-void pg_conn_close(struct conn *conn);                /* on its loop */
-bool pg_conn_alive(struct conn *conn);                /* an idle one: has the server left? */
-void pg_conn_trim(struct conn *conn);                 /* drops statements when there are too many */
+/* The server ends the session of who is out of reach after 25 s. */
+#define PG_KEEPALIVE                                                                               \
+	"SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"                           \
+	" SET tcp_keepalives_count = 3; SET tcp_user_timeout = 25000;"
+
+PGconn *pg_connect(const char *url); /* never NULL; look at its status. Blocks */
+/* False: there is no answer. ret is its first value. Blocks. */
+bool pg_ask(PGconn *h, const char *sql, char *ret, size_t cap);
+/* One that may write only as long as the store's claim is its own. Blocks: in the pool, or at start. */
+int pg_conn_open(const struct ar_store *store, struct conn **ret);
+void pg_conn_close(struct conn *conn); /* on its loop */
+bool pg_conn_alive(struct conn *conn); /* an idle one: has the server left? */
+void pg_conn_trim(struct conn *conn);  /* drops statements when there are too many */
 
 /* How a statement will be run on a connection: nothing is sent yet. */
 struct plan {
@@ -108,11 +116,35 @@ bool pg_batch_plan_is_stale(const struct batch *batch);
 /* ---- claim.c: one server at a time ---- */
 
 #define PG_PLATFORM_SCHEMA "apprun"
+#define PG_HOLDER          PG_PLATFORM_SCHEMA ".ar_holder" /* one row: the token of who had it last */
 #define PG_CLAIM_KEY       "107135550780782" /* "apprun" as bytes; a number that nobody else locks */
+#define PG_FENCE_KEY       "107135550780783"
+
+/* Those who have that lock, among pg_locks l. Advisory locks belong to a database. */
+#define PG_LOCKED(key)                                                                             \
+	"l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"                                 \
+	" AND (l.classid::bigint << 32 | l.objid::bigint) = " key                                  \
+	" AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d"                            \
+	" WHERE d.datname = pg_catalog.current_database())"
+/* One of them, for people. */
+#define PG_WHO(key)                                                                                \
+	"SELECT pg_catalog.format('session %s of %s, since %s', a.pid,"                            \
+	" coalesce(pg_catalog.host(a.client_addr), 'this machine'),"                               \
+	" pg_catalog.to_char(a.backend_start, 'YYYY-MM-DD HH24:MI:SS TZ'))"                        \
+	" FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)"               \
+	" WHERE " PG_LOCKED(key)
 
 int pg_claim(struct ar_store *store, void (*lost)(void)); /* blocks */
 void pg_claim_end(struct ar_store *store);                /* when there is none, too */
 int pg_claim_check(const struct ar_store *store);         /* AR_E_BUSY while it is not held */
+const char *pg_claim_token(const struct ar_store *store); /* NULL without a claim */
+
+/* ---- fence.c: nothing of an earlier holder is stored ---- */
+
+/* All block. */
+int pg_fence_enter(PGconn *h, const char *token); /* AR_E_BUSY: the token is not the last one */
+int pg_fence_close(PGconn *h, const char *url);   /* AR_E_BUSY: somebody stays inside */
+int pg_fence_open(PGconn *h);
 
 /* ---- pool.c: the connections of one loop ---- */
 
