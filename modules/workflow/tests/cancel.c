@@ -115,8 +115,7 @@ static void events(void *arg)
 	publish("thing.happened", "{\"x\":1}");
 	publish("other.thing", "{\"x\":2}");
 	publish("thing.else", "{\"x\":3}");
-	for (int i = 0; i < 400 && runs("succeeded") < 4; i++)
-		ar_sleep(5);
+	rig_until(runs("succeeded") >= 4);
 	ar_sleep(100);
 	assert_int_equal(runs("succeeded"), 4); /* after's own end starts nothing */
 	assert_int_equal(rig_notes("1 thing.happened"), 1);
@@ -156,8 +155,7 @@ static void delivered_twice(void *arg)
 	rig_put("w", "steps: {a: {action: probe.note, note: 'x ${input.x}'}}\n");
 	assert_ok(deliver("e1", "w"));
 	assert_ok(deliver("e1", "w"));
-	for (int i = 0; i < 400 && runs("succeeded") < 1; i++)
-		ar_sleep(5);
+	rig_until(runs("succeeded") >= 1);
 	assert_ok(deliver("e1", "w"));
 	ar_sleep(50);
 	assert_int_equal(runs("succeeded"), 1);
@@ -210,16 +208,13 @@ static void secrets(void *arg)
 		"         input: {said: 'it is ${input.secretWord}, so', pin: '${input.pin}'}}\n"
 		"  other: {action: probe.create_thing, name: n, secretWord: '${input.pin}',\n"
 		"          depends_on: make}\n"
-		"  wait: {action: probe.slow, ms: 150, note: w, depends_on: leak}\n"
+		"  wait: {action: probe.slow, note: w, depends_on: leak}\n"
 		"  fail: {action: probe.fail, note: 'no ${input.secretWord}', times: 9,\n"
 		"         retry: 1, depends_on: wait}\n"
 		"output: {word: '${input.secretWord}'}\n");
+	probe_hold = true;
 	id = rig_start("w", "{\"secretWord\":\"" SECRET "\",\"pin\":\"47110815\",\"open\":1}");
-	for (int i = 0;
-	     i < 400 &&
-	     rig_count("SELECT count(*) FROM workflow_steps WHERE step = 'leak'", AR_NO_ARGS) == 0;
-	     i++)
-		ar_sleep(5);
+	rig_until(probe_running == 1);
 	/* Nobody gets it by itself, and no answer shows it while the run still needs it. */
 	assert_member(rig_step(id, "tell"), "output.input.open", "1");
 	assert_member(rig_step(id, "tell"), "output.input.secretWord", "missing");
@@ -228,6 +223,7 @@ static void secrets(void *arg)
 	assert_member(rig_step(id, "leak"), "output.input.pin", "\"***\"");
 	assert_true(anywhere("%" SECRET "%"));
 	assert_false(shown(id));
+	probe_hold = false;
 	assert_status(rig_wait(id), "failed");
 	assert_false(anywhere("%" SECRET "%"));
 	assert_false(anywhere("%47110815%"));
@@ -253,8 +249,7 @@ static void secrets_of_cancelled(void *arg)
 		     "         secretWord: '${steps.gen.output.input}', retry: 1}\n"
 		     "  wait: {action: probe.slow, ms: 60000, note: w, depends_on: make}\n");
 	id = rig_start("w", "{\"secretWord\":\"" SECRET "\"}");
-	for (int i = 0; i < 400 && rig_notes("n") == 0; i++)
-		ar_sleep(5);
+	rig_until(rig_notes("n") > 0);
 	assert_false(shown(id));
 	assert_member(rig_step(id, "gen"), "output", "\"***\"");
 	rig_of_run("workflows.cancel_run", id);

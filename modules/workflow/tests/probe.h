@@ -11,6 +11,7 @@
 
 static char probe_file[128]; /* where effects outside of the store go */
 static _Atomic int probe_running, probe_most;
+static _Atomic bool probe_hold; /* slow ones are slower still, until it is false */
 
 static inline void probe_line(struct ar_str note)
 {
@@ -98,6 +99,8 @@ static inline int probe_slow(struct ar_call *call)
 	if (probe_running > probe_most)
 		probe_most = probe_running;
 	rc = ar_sleep(ar_in_int(call, "ms", 10));
+	while (rc == 0 && probe_hold)
+		rc = ar_sleep(2);
 	probe_running--;
 	return rc != 0 ? -1 : probe_note(call);
 }

@@ -134,6 +134,17 @@ static inline void rig_alone(void (*body)(void *arg))
 
 /* ---- what a test does ---- */
 
+/* Until it holds: within two minutes on the slowest machine, if at all. */
+#define RIG_PATIENCE_MS 120000
+#define rig_until(condition)                                                                       \
+	do {                                                                                       \
+		int64_t until_ = ar_mono_ms() + RIG_PATIENCE_MS;                                   \
+		while (!(condition) && ar_mono_ms() < until_)                                      \
+			ar_sleep(5);                                                               \
+		if (!(condition))                                                                  \
+			fail_msg("never: %s", #condition);                                         \
+	} while (0)
+
 static inline struct ar_json *rig_json(const char *text)
 {
 	struct ar_json *json;
@@ -207,13 +218,8 @@ static inline struct ar_json *rig_wait(struct ar_str id)
 {
 	struct ar_json *run = NULL;
 
-	for (int i = 0; i < 2000; i++) {
-		run = rig_of_run("workflows.get_run", id);
-		if (!ar_str_is(ar_json_text(run, "status", AR_STR("")), "running"))
-			return run;
-		ar_sleep(5);
-	}
-	fail_msg("the run does not end");
+	rig_until((run = rig_of_run("workflows.get_run", id),
+		   !ar_str_is(ar_json_text(run, "status", AR_STR("")), "running")));
 	return run;
 }
 
@@ -241,6 +247,11 @@ static inline int64_t rig_count(const char *sql, const struct ar_json *args, siz
 	count = ar_col_int(&rows, 0);
 	ar_pool_free(pool);
 	return count;
+}
+
+static inline int64_t rig_timers(void)
+{
+	return rig_count("SELECT count(*) FROM bus_timer WHERE kind = 'workflow'", AR_NO_ARGS);
 }
 
 static inline int64_t rig_notes(const char *note)
