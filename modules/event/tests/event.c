@@ -134,7 +134,7 @@ static void put_workflow(struct wire_tenant *t, const char *admin, const char *n
 
 static void wait_for(struct wire_tenant *t, const char *sql, int64_t want)
 {
-	for (int i = 0; i < 600 && wire_count(t, sql) != want; i++)
+	for (int i = 0; i < 6000 && wire_count(t, sql) != want; i++)
 		ar_sleep(10);
 	assert_int_equal(wire_count(t, sql), want);
 }

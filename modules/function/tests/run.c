@@ -8,7 +8,7 @@ static struct answer runs_of(struct wire_tenant *t, const char *admin, const cha
 	const char *line = ar_printf(t->pool, "GET /functions/%s/runs?limit=500", name);
 	struct answer a;
 
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 6000; i++) {
 		a = wire(t, admin, line, "");
 		assert_answer(a, 200, "");
 		if ((int)ar_json_get(a.json, "items")->count >= count)
@@ -117,7 +117,7 @@ static void publish(struct wire_tenant *t, const char *topic, const char *key)
 
 static void wait_for(struct wire_tenant *t, const char *sql, int64_t want)
 {
-	for (int i = 0; i < 800 && wire_count(t, sql) != want; i++)
+	for (int i = 0; i < 6000 && wire_count(t, sql) != want; i++)
 		ar_sleep(10);
 	assert_int_equal(wire_count(t, sql), want);
 }

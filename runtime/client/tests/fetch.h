@@ -11,6 +11,7 @@
 
 static struct tcp_server server, other;
 static char seen[65536]; /* head of the last request */
+static atomic_int waiting, waiting_most;
 
 static inline void reply(int fd, const char *head, const char *body)
 {
@@ -87,6 +88,17 @@ static inline void reply_slow(int fd)
 		usleep(20000);
 }
 
+static inline void reply_late(int fd)
+{
+	int now = atomic_fetch_add(&waiting, 1) + 1, most = waiting_most;
+
+	while (now > most && !atomic_compare_exchange_weak(&waiting_most, &most, now))
+		;
+	usleep(200000);
+	atomic_fetch_sub(&waiting, 1);
+	reply(fd, "200 OK", "waited");
+}
+
 static inline bool redirect(struct tcp_server *self, int fd, const char *path)
 {
 	char text[512];
@@ -124,7 +136,7 @@ static inline bool answer(struct tcp_server *self, int fd, const char *path, con
 	else if (strcmp(path, "/gzip") == 0)
 		reply_gzip(fd);
 	else if (strcmp(path, "/wait") == 0)
-		usleep(200000), reply(fd, "200 OK", "waited");
+		reply_late(fd);
 	else if (strcmp(path, "/metadata") == 0)
 		reply(fd, "302 Found\r\nLocation: http://169.254.169.254/latest/meta-data/", "");
 	else if (strcmp(path, "/file") == 0)

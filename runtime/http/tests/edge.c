@@ -201,7 +201,7 @@ static void access_log(void **state)
 	char *at = NULL;
 
 	assert_int_equal(a.status, 200);
-	for (int i = 0; i < 100 && at == NULL; i++) { /* written at the end of the loop's turn */
+	for (int i = 0; i < 10000 && at == NULL; i++) { /* written at the end of the loop's turn */
 		ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
 
 		text[n > 0 ? n : 0] = '\0';

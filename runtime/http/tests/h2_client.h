@@ -198,7 +198,7 @@ static AR_UNUSED struct answer *answer_to(uint32_t stream)
 {
 	flush_frames();
 	awaited = stream;
-	listen_until(awaited_is_done, 3000);
+	listen_until(awaited_is_done, PATIENCE_MS);
 	return &h2.answers[stream / 2];
 }
 

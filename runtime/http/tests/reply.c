@@ -216,8 +216,8 @@ static void file_outlives_deadline(void **state)
 {
 	int64_t start = ar_mono_ms();
 
-	assert_true(read_slowly() > 8000000);
-	assert_true(ar_mono_ms() - start > 600);
+	assert_true(read_slowly(20) > 8000000);
+	assert_true(ar_mono_ms() - start > 1000);
 }
 
 static void files_pipelined(void **state)
@@ -241,14 +241,15 @@ static void client_leaves_a_file(void **state)
 		usleep(2000 * i);
 		close(fd);
 	}
-	for (int i = 0; i < 300; i++) {
+	get("/large", ""); /* all of them are known */
+	assert_true(closed_to(0));
+	for (int i = 0; i < PATIENCE_MS / 5; i++) {
 		ar_server_stats(server, &s);
-		if (s.requests_open == 0 && s.connections_open == 0)
+		if (s.requests_open == 0)
 			break;
-		usleep(10000);
+		usleep(5000);
 	}
 	assert_int_equal(s.requests_open, 0);
-	assert_int_equal(s.connections_open, 0);
 }
 
 static void counted(void **state)

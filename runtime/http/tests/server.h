@@ -1,7 +1,8 @@
 /*
  * server.h - for tests: a server in this process, and clients on plain sockets.
  *
- * The handler answers by path: see test_handle(). Clients block, with a time limit on every read.
+ * The handler answers by path: see test_handle(). Clients block, with a time limit on every read:
+ * PATIENCE_MS where something must come, which a slow machine may take long for.
  */
 #ifndef TEST_SERVER_H
 #define TEST_SERVER_H
@@ -25,9 +26,12 @@
 
 #include "http/server.h"
 
+#define PATIENCE_MS 60000
+
 static struct ar_server *server;
 static _Atomic int handled, cancelled;
-static struct ar_str big; /* 8 MiB of text */
+static _Atomic bool released; /* what waits at /hold may go */
+static struct ar_str big;     /* 8 MiB of text */
 
 static void reply_text(struct ar_http *http, int status, struct ar_str text)
 {
@@ -85,6 +89,11 @@ static void test_handle(struct ar_http *http)
 		} else {
 			reply_text(http, 200, AR_STR("slept"));
 		}
+	} else if (ar_str_is(http->path, "/hold")) {
+		while (!released && ar_sleep(2) == 0)
+			;
+		cancelled += !released;
+		reply_text(http, 200, AR_STR("slept"));
 	} else if (ar_str_is(http->path, "/silent")) {
 		return; /* a bug in a handler */
 	} else {
@@ -112,6 +121,7 @@ static AR_UNUSED void server_up(struct ar_server_options o)
 		big = ar_str_n(p, 8 << 20);
 	}
 	handled = cancelled = 0;
+	released = false;
 	ar_server_set_refuse(test_refuse);
 	if (o.loops == 0)
 		o.loops = 1;
@@ -189,7 +199,7 @@ static AR_UNUSED const char *read_for(int fd, int ms)
 	return got.p;
 }
 
-/* Reads until `what` has come n times, or 5 s without any. */
+/* Reads until `what` has come n times. */
 static AR_UNUSED const char *read_until(int fd, const char *what, int n)
 {
 	got.n = 0;
@@ -204,7 +214,7 @@ static AR_UNUSED const char *read_until(int fd, const char *what, int n)
 			seen++;
 			at++;
 		}
-		if (seen >= n || !readable(fd, 5000))
+		if (seen >= n || !readable(fd, PATIENCE_MS))
 			return got.p;
 		r = read(fd, got.p + got.n, sizeof(got.p) - 1 - got.n);
 		if (r <= 0) {
@@ -226,13 +236,13 @@ static AR_UNUSED const char *ask(const char *request)
 	int fd = dial();
 
 	put_z(fd, request);
-	read_for(fd, 5000);
+	read_for(fd, PATIENCE_MS);
 	close(fd);
 	return got.p;
 }
 
 /* Asks for 8 MB and takes them so slowly that most of them wait for us. How much came. */
-static AR_UNUSED size_t read_slowly(void)
+static AR_UNUSED size_t read_slowly(int pause_ms)
 {
 	static char block[65536];
 	int fd = dial(), small = sizeof(block);
@@ -243,7 +253,7 @@ static AR_UNUSED size_t read_slowly(void)
 	put_z(fd, "GET /file?8000000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
 	while ((r = read(fd, block, sizeof(block))) > 0) {
 		n += (size_t)r;
-		usleep(8000);
+		usleep((unsigned)pause_ms * 1000);
 	}
 	close(fd);
 	return n;
@@ -251,9 +261,33 @@ static AR_UNUSED size_t read_slowly(void)
 
 static AR_UNUSED bool wait_until(_Atomic int *value, int least)
 {
-	for (int i = 0; i < 500 && *value < least; i++)
-		usleep(10000);
+	for (int i = 0; i < PATIENCE_MS / 5 && *value < least; i++)
+		usleep(5000);
 	return *value >= least;
+}
+
+static AR_UNUSED int connections_open(void)
+{
+	struct ar_server_stats s;
+
+	ar_server_stats(server, &s);
+	return (int)s.connections_open;
+}
+
+/* No more than so many are open, soon. */
+static AR_UNUSED bool closed_to(int most)
+{
+	for (int i = 0; i < PATIENCE_MS / 5 && connections_open() > most; i++)
+		usleep(5000);
+	return connections_open() <= most;
+}
+
+/* Waits for what is in flight. */
+static AR_UNUSED void *stop_server(void *arg)
+{
+	ar_server_stop(server, 2 * PATIENCE_MS);
+	server = NULL;
+	return NULL;
 }
 
 #endif

@@ -90,33 +90,35 @@ static int check_slow(void *arg)
 
 static int64_t slow_ms = 1;
 
-static void asks(const char *expected, bool ready)
+static void asks(const char *expected, bool ready, int64_t timeout_ms)
 {
 	struct ar_buf buf AR_CLEANUP(ar_buf_done) = { 0 };
 
 	ar_buf_init(&buf, 1000);
-	assert_int_equal(ar_ready(&buf, 30), ready);
+	assert_int_equal(ar_ready(&buf, timeout_ms), ready);
 	assert_str(ar_buf_view(&buf), expected);
-	assert_int_equal(ar_ready(NULL, 30), ready);
+	assert_int_equal(ar_ready(NULL, timeout_ms), ready);
 	assert_null(ar_err());
 	assert_true(ar_deadline() == AR_NO_DEADLINE);
 }
 
 static void body(void *arg)
 {
-	asks("{\"status\":\"starting\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", false);
+	asks("{\"status\":\"starting\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", false,
+	     60000);
 	ar_state_set(AR_SERVING);
-	asks("{\"status\":\"ready\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", true);
+	asks("{\"status\":\"ready\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", true, 60000);
 	store_fails = true;
 	slow_ms = 10000;
 	asks("{\"status\":\"failing\",\"checks\":{\"store\":\"unavailable\",\"slow\":\"deadline\"}"
 	     "}",
-	     false);
+	     false, 30);
 	store_fails = false;
 	slow_ms = 1;
-	asks("{\"status\":\"ready\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", true);
+	asks("{\"status\":\"ready\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", true, 60000);
 	ar_state_set(AR_STOPPING);
-	asks("{\"status\":\"stopping\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", false);
+	asks("{\"status\":\"stopping\",\"checks\":{\"store\":\"ok\",\"slow\":\"ok\"}}", false,
+	     60000);
 }
 
 static void readiness_asks_every_check(void **state)
