@@ -7,6 +7,7 @@
 #include "sandbox/sandbox_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
@@ -203,6 +204,13 @@ void sb_exec_settle(struct sb_exec *exec)
 struct sb_call *sb_exec_running(const struct sb_exec *exec)
 {
 	return exec->nwork > 0 ? exec->work[exec->work_at] : NULL;
+}
+
+bool sb_exec_is_over(const struct sb_exec *exec)
+{
+	struct pollfd p = { exec->pidfd, POLLIN, 0 };
+
+	return poll(&p, 1, 0) > 0;
 }
 
 uint64_t sb_exec_clock_us(const struct sb_exec *exec)

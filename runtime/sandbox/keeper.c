@@ -25,7 +25,7 @@
 
 #include "sandbox/sandbox_int.h"
 
-enum { AGAIN_MS = 100, AGAIN_MAX_MS = 5000, KEEPER_STACK = 256 << 10 };
+enum { AGAIN_MS = 100, AGAIN_MAX_MS = 5000, END_MS = 2000, KEEPER_STACK = 256 << 10 };
 
 struct zygote {
 	int control; /* its socket */
@@ -358,6 +358,7 @@ int ar_sandbox_init(const struct ar_sandbox_options *options)
 
 void ar_sandbox_done(void)
 {
+	struct pollfd ended = { -1, POLLIN, 0 };
 	uint64_t one = 1;
 
 	if (ending < 0)
@@ -371,10 +372,10 @@ void ar_sandbox_done(void)
 		return;
 	close(zygote.control); /* it ends its executors, and itself */
 	zygote.control = -1;
-	while (waitpid(zygote.pid, NULL, 0) < 0 && errno == EINTR)
+	ended.fd = zygote.pidfd;
+	while (poll(&ended, 1, END_MS) < 0 && errno == EINTR)
 		;
-	close(zygote.pidfd);
-	zygote = (struct zygote){ -1, -1, -1, 0 };
+	bury(&zygote);
 }
 
 void ar_sandbox_stats(struct ar_sandbox_stats *ret)
@@ -416,6 +417,16 @@ bool sb_zygote_died(unsigned number)
 	r = zygote.number != number || zygote.pid < 0 || poll(&p, 1, 0) != 0;
 	pthread_mutex_unlock(&lock);
 	return r;
+}
+
+void sb_zygote_end(unsigned number)
+{
+	pthread_mutex_lock(&lock);
+	if (zygote.number == number && zygote.pidfd >= 0) {
+		ar_error("sandbox", "the zygote does not answer: ending it");
+		pidfd_send_signal(zygote.pidfd, SIGKILL, NULL, 0);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 bool sb_zygote_fails(void)

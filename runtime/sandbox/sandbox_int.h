@@ -21,6 +21,8 @@ enum {
 	SB_REST_US = 250000,    /* how often one without work is looked at */
 	SB_REST_CPU_US = 50000, /* and how much CPU it may have used since */
 	SB_REFUSED_US = 100000, /* after which a process is asked for again */
+	SB_SILENT_US = 5000000, /* a zygote that does not answer for so long is ended, */
+	SB_BLINK_US = 1000000,  /* unless nobody was looking for so long */
 	SB_RETRIES = 3,         /* of a call that had not begun when its executor died */
 	SB_CODE_BYTES = 8 << 20,
 };
@@ -32,6 +34,12 @@ enum sb_state {
 	SB_SENT,   /* its executor runs it, or will */
 	SB_ASKING, /* a host call waits for its answer */
 	SB_ENDED,  /* the executor has no more to do with it */
+};
+
+/* Something is due from the zygote. */
+struct sb_silence {
+	int64_t since_us; /* 0: nothing is */
+	int64_t looked_us;
 };
 
 struct sb_call {
@@ -90,9 +98,10 @@ struct sb_exec {
 	int64_t measured_us; /* and when that was */
 	int64_t rested_us;   /* when it was last looked at without work, and the clock then */
 	uint64_t rest_clock_us;
-	bool behind;     /* as share.c placed it: SCHED_IDLE */
-	int policy;      /* SCHED_..., likewise */
-	uint64_t cpu_us; /* of all its calls */
+	struct sb_silence untold; /* it is dead, and the zygote has not said so */
+	bool behind;              /* as share.c placed it: SCHED_IDLE */
+	int policy;               /* SCHED_..., likewise */
+	uint64_t cpu_us;          /* of all its calls */
 	int64_t born_us, idle_since_us;
 	const struct ar_err_def *reason; /* of the kill, for the call that ran */
 	struct ar_buf in;                /* a frame in several packets */
@@ -136,6 +145,7 @@ struct sb_loop {
 	int execs, spawning, execs_max;
 	uint32_t next_id;
 	struct sb_spawn *spawns;
+	struct sb_silence silence;  /* no answer to the first of them */
 	bool spawn_refused;         /* the last one was */
 	int64_t spawn_after_us;     /* not before */
 	struct sb_exec *idle_first; /* the one that is idle for longest */
@@ -162,6 +172,7 @@ int64_t sb_real_us(void); /* monotonic, also where a test's clock stands still *
 /* From now on one listens to the loop's socket. Its number; 0: there is none now. */
 unsigned sb_zygote_join(int fd);
 bool sb_zygote_died(unsigned number);
+void sb_zygote_end(unsigned number); /* it does not answer; the keeper starts another */
 bool sb_zygote_fails(void); /* there is none, and starting another did not help: do not wait */
 
 /* ---- spawn.c: a loop and its zygote ---- */
@@ -170,6 +181,8 @@ bool sb_loop_connect(struct sb_loop *loop); /* false: no zygote now */
 void sb_spawn(struct sb_tenant *tenant);
 /* By who forked it, which is the same user: SCHED_... Not answered. */
 void sb_zygote_place(const struct sb_exec *exec, int policy);
+/* The watch: something is due that could be read from fd when it comes. Ends a zygote that hangs. */
+void sb_silence_look(struct sb_silence *silence, unsigned zygote, int fd, int64_t now);
 void sb_spawn_forget(struct sb_loop *loop); /* at the end: nobody waits for the answers */
 
 /* ---- tenants.c: who gets which executor ---- */
@@ -196,6 +209,7 @@ void sb_exec_close(struct sb_exec *exec);  /* the same after what runs now */
  * that have begun with sandbox/killed, others move. AR_E_SANDBOX_LOST: so do all that have begun. */
 void sb_exec_kill(struct sb_exec *exec, const struct ar_err_def *reason);
 void sb_exec_writable(struct sb_exec *exec);
+bool sb_exec_is_over(const struct sb_exec *exec); /* its process has ended, told or not */
 void sb_exec_settle(struct sb_exec *exec); /* after a call left: idle, retired, or more work */
 struct sb_call *sb_exec_running(const struct sb_exec *exec);
 uint64_t sb_exec_clock_us(const struct sb_exec *exec);

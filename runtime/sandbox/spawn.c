@@ -46,6 +46,7 @@ static void answered(struct sb_loop *loop, const struct zygote_told *told, const
 	struct sb_spawn *spawn = spawn_pop(loop);
 	struct sb_exec *exec = NULL;
 
+	loop->silence.since_us = 0;
 	if (spawn != NULL && told->error == 0 && fds[0] >= 0 && fds[1] >= 0) {
 		exec = sb_exec_new(loop, spawn->tenant, fds[0], fds[1], told->pid);
 		exec->behind = told->behind != 0;
@@ -101,6 +102,7 @@ static void control_ready(void *arg, int fd, int ready)
 
 bool sb_loop_connect(struct sb_loop *loop)
 {
+	unsigned before = loop->zygote;
 	int pair[2];
 
 	if (loop->control >= 0)
@@ -114,6 +116,8 @@ bool sb_loop_connect(struct sb_loop *loop)
 		return false;
 	}
 	loop->control = pair[0];
+	if (loop->zygote != before)
+		loop->silence.since_us = 0;
 	ar_fd_watch(loop->control, AR_READ, control_ready, loop);
 	return true;
 }
@@ -134,6 +138,23 @@ void sb_spawn(struct sb_tenant *tenant)
 	 * that could not be sent is the end of the stream. */
 	if (send(loop->control, &ask, sizeof(ask), MSG_NOSIGNAL | MSG_DONTWAIT) != sizeof(ask))
 		shutdown(loop->control, SHUT_RDWR);
+}
+
+/*
+ * A stopped zygote, or one that hangs, answers nothing. Where nothing ran here either, it is given its
+ * time anew, and what is due may be there, and not read.
+ */
+void sb_silence_look(struct sb_silence *silence, unsigned zygote, int fd, int64_t now)
+{
+	struct pollfd p = { fd, POLLIN, 0 };
+
+	if (silence->since_us == 0 || now - silence->looked_us > SB_BLINK_US)
+		silence->since_us = now;
+	silence->looked_us = now;
+	if (now - silence->since_us < SB_SILENT_US || poll(&p, 1, 0) != 0)
+		return;
+	silence->since_us = 0; /* once more, later, if that did not help */
+	sb_zygote_end(zygote);
 }
 
 void sb_zygote_place(const struct sb_exec *exec, int policy)

@@ -264,6 +264,10 @@ static void watch_running(struct sb_exec *exec, struct sb_call *call, int64_t no
 
 	if (ran < SB_TICK_MS * 1000)
 		return;
+	if (sb_exec_is_over(exec)) {
+		sb_silence_look(&exec->untold, exec->zygote, exec->fd, now);
+		return;
+	}
 	sb_exec_measure(exec, call, now);
 	if (call->turns_cpu_us >= hard_us ||
 	    (call->turns_wall_us + (uint64_t)ran >= hard_us &&
@@ -381,6 +385,8 @@ static void watch_look(struct sb_loop *loop)
 			      0 };
 	int64_t now = sb_real_us();
 
+	if (loop->spawns != NULL)
+		sb_silence_look(&loop->silence, loop->zygote, loop->control, now);
 	ar_map_each(loop->tenants, gather, &w);
 	/* Tenants with a queue are not dropped by a pump; kills, which may, come after. */
 	for (size_t i = 0; i < w.ntenants; i++)

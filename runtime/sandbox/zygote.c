@@ -209,7 +209,11 @@ static void reap(void)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
+		if (WIFSTOPPED(status)) { /* it would keep its calls waiting */
+			kill(pid, SIGKILL);
+			continue;
+		}
 		for (size_t i = 0; i < nchildren; i++) {
 			if (children[i].pid == pid) {
 				child_ended(&children[i], status);
