@@ -369,6 +369,7 @@ static int next_hop(const struct hop *last, const char *first_origin, struct hop
 	next.method = see_other || moved ? AR_STR("GET") : last->method;
 	next.body = see_other || moved ? AR_STR_NONE : last->body;
 	next.same_origin = last->same_origin && strcmp(next.url.origin, first_origin) == 0;
+	ar_buf_done(last->received); /* a call holds one reply, however many led to it */
 	*ret = next;
 	*ret_go = true;
 	return 0;

@@ -115,6 +115,15 @@ static inline bool redirect(struct tcp_server *self, int fd, const char *path)
 	return true;
 }
 
+/* A redirect to itself, with a megabyte in it. */
+static inline void reply_heavy(int fd)
+{
+	static const char body[1 << 20];
+
+	tcp_say(fd, "HTTP/1.1 302 Found\r\nLocation: /heavy\r\nContent-Length: 1048576\r\n\r\n");
+	tcp_write(fd, body, sizeof(body));
+}
+
 static inline bool answer(struct tcp_server *self, int fd, const char *path, const char *body)
 {
 	if (redirect(self, fd, path))
@@ -141,6 +150,8 @@ static inline bool answer(struct tcp_server *self, int fd, const char *path, con
 		reply(fd, "302 Found\r\nLocation: http://169.254.169.254/latest/meta-data/", "");
 	else if (strcmp(path, "/file") == 0)
 		reply(fd, "302 Found\r\nLocation: file:///etc/passwd", "");
+	else if (strcmp(path, "/heavy") == 0)
+		reply_heavy(fd);
 	else if (strcmp(path, "/loop") == 0)
 		reply(fd, "302 Found\r\nLocation: /loop", "");
 	else if (strcmp(path, "/neighbour") == 0) {

@@ -247,11 +247,28 @@ TEST(one_host_has_its_share)
 	}
 }
 
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+/* Of twenty replies that led elsewhere none is kept: the limit of size is for the call. */
+TEST(redirects_hold_one_body_at_a_time)
+{
+	struct ar_fetch req = { .url = at(pool, "/heavy"), .follow = 20 };
+	struct ar_fetched r;
+	size_t before;
+
+	if (__sanitizer_get_current_allocated_bytes == NULL)
+		skip();
+	before = __sanitizer_get_current_allocated_bytes();
+	assert_fails(ar_fetch(pool, &req, &r), AR_E_CLIENT_REDIRECTS);
+	assert_true(__sanitizer_get_current_allocated_bytes() < before + (6 << 20));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guards_addresses),
 		cmocka_unit_test(guards_redirects),
+		cmocka_unit_test(redirects_hold_one_body_at_a_time),
 		cmocka_unit_test(guards_sockets),
 		cmocka_unit_test(limits_size),
 		cmocka_unit_test(limits_time),
