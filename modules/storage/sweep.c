@@ -36,7 +36,7 @@ AR_YIELDS int storage_sweep(struct ar_call *call)
 	int64_t deleted;
 	struct ar_jw *w;
 
-	if (ar_blob_sweep(call->pool, name, AGE_MS, is_known, &name, &deleted) != 0)
+	if (ar_blob_sweep(name, AGE_MS, is_known, &name, &deleted) != 0)
 		return -1;
 	w = ar_reply_json(call, 0);
 	ar_jw_object(w);
@@ -55,7 +55,7 @@ AR_YIELDS static void sweep_fiber(void *arg)
 	int64_t deleted = 0;
 
 	ar_heap_free(arg);
-	if (ar_blob_sweep(pool, name, AGE_MS, is_known, &name, &deleted) != 0) {
+	if (ar_blob_sweep(name, AGE_MS, is_known, &name, &deleted) != 0) {
 		if (!ar_cancelled() && !ar_err_is(AR_E_TENANT_UNKNOWN))
 			ar_log_err(AR_WARN, "storage", "files were not swept; tomorrow again");
 		ar_err_clear();

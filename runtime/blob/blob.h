@@ -38,9 +38,10 @@ AR_YIELDS int ar_blob_drop(struct ar_str tenant);
 
 /*
  * Deletes blobs older than age_ms that known() does not know, and temporary files of puts that were
- * cut off. known runs in the calling fiber and may wait; -1 from it ends the sweep.
+ * cut off. known runs in the calling fiber and may wait; -1 from it ends the sweep. *ret_deleted
+ * holds also then.
  */
-AR_YIELDS int ar_blob_sweep(struct ar_pool *pool, struct ar_str tenant, int64_t age_ms,
+AR_YIELDS int ar_blob_sweep(struct ar_str tenant, int64_t age_ms,
 			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret),
 			    void *arg, int64_t *ret_deleted);
 

@@ -18,6 +18,8 @@
 const struct ar_err_def AR_E_BLOB_MISSING[1] = { { "blob/missing", 500 } };
 const struct ar_err_def AR_E_BLOB_FULL[1] = { { "blob/full", 507 } };
 
+#define FOLDERS 256 /* of a tenant */
+
 static char root[3072];
 
 struct path {
@@ -197,6 +199,7 @@ void ar_blob_delete_later(struct ar_str tenant, struct ar_str id)
 struct listing {
 	struct ar_pool *pool;
 	struct ar_str tenant;
+	unsigned at;      /* the folder */
 	int64_t before_s; /* modified before this */
 	bool all;         /* delete everything, the folders too */
 	struct found {
@@ -246,50 +249,69 @@ static void folder_look(struct listing *list, const char *folder)
 		rmdir(folder);
 }
 
+/* One of the folders of a tenant. */
 static int listing_run(void *arg)
 {
 	struct listing *list = arg;
-	char top[3200], folder[3216];
+	char folder[3216];
 
 	assert(is_plain(list->tenant));
-	snprintf(top, sizeof(top), "%s/%.*s", root, AR_FMT(list->tenant));
-	for (int i = 0; i < 256; i++) {
-		snprintf(folder, sizeof(folder), "%s/%02x", top, (unsigned)i);
-		folder_look(list, folder);
-	}
-	if (list->all && rmdir(top) != 0 && errno != ENOENT)
-		return fail_errno(top);
+	snprintf(folder, sizeof(folder), "%s/%.*s/%02x", root, AR_FMT(list->tenant), list->at);
+	folder_look(list, folder);
 	return 0;
+}
+
+static int drop_run(void *arg)
+{
+	struct listing *list = arg;
+	char top[3200];
+
+	for (list->at = 0; list->at < FOLDERS; list->at++)
+		listing_run(list);
+	snprintf(top, sizeof(top), "%s/%.*s", root, AR_FMT(list->tenant));
+	return rmdir(top) == 0 || errno == ENOENT ? 0 : fail_errno(top);
 }
 
 AR_YIELDS int ar_blob_drop(struct ar_str tenant)
 {
 	struct listing list = { .tenant = tenant, .all = true };
 
-	return ar_offload(AR_OFFLOAD_IO, listing_run, &list);
+	return ar_offload(AR_OFFLOAD_IO, drop_run, &list);
 }
 
-AR_YIELDS int ar_blob_sweep(struct ar_pool *pool, struct ar_str tenant, int64_t age_ms,
-			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret),
-			    void *arg, int64_t *ret_deleted)
+/* What a folder lists is let go of before the next: a tenant may have millions of files. */
+static AR_YIELDS int sweep_folder(struct listing *list,
+				  AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret),
+				  void *arg, int64_t *deleted)
 {
-	struct listing list = { .pool = pool,
-				.tenant = tenant,
-				.before_s = (ar_now_ms() - age_ms) / 1000 };
-	int64_t deleted = 0;
+	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	bool is_known;
 
-	if (ar_offload(AR_OFFLOAD_IO, listing_run, &list) != 0)
+	list->pool = pool;
+	list->found = NULL;
+	if (ar_offload(AR_OFFLOAD_IO, listing_run, list) != 0)
 		return -1;
-	for (struct found *f = list.found; f != NULL; f = f->next) {
+	for (struct found *f = list->found; f != NULL; f = f->next) {
 		if (known(arg, f->id, &is_known) != 0)
 			return -1;
 		if (is_known)
 			continue;
-		if (ar_blob_delete(tenant, f->id) != 0)
+		if (ar_blob_delete(list->tenant, f->id) != 0)
 			return -1;
-		deleted++;
+		++*deleted;
 	}
-	*ret_deleted = deleted;
+	return 0;
+}
+
+AR_YIELDS int ar_blob_sweep(struct ar_str tenant, int64_t age_ms,
+			    AR_YIELDS int (*known)(void *arg, struct ar_str id, bool *ret),
+			    void *arg, int64_t *ret_deleted)
+{
+	struct listing list = { .tenant = tenant, .before_s = (ar_now_ms() - age_ms) / 1000 };
+
+	*ret_deleted = 0;
+	for (; list.at < FOLDERS; list.at++)
+		if (sweep_folder(&list, known, arg, ret_deleted) != 0)
+			return -1;
 	return 0;
 }

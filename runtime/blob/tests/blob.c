@@ -6,8 +6,10 @@
 #include "tests/harness/fiber.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <utime.h>
 
@@ -89,13 +91,60 @@ static void sweep(void)
 	utime(file_of(pool, "beta", keep.id), &old);
 	utime(file_of(pool, "beta", lost.id), &old);
 	kept = keep.id;
-	assert_int_equal(ar_blob_sweep(pool, AR_STR("beta"), 3600000, known, NULL, &deleted), 0);
+	assert_int_equal(ar_blob_sweep(AR_STR("beta"), 3600000, known, NULL, &deleted), 0);
 	assert_int_equal(deleted, 1);
 	assert_int_equal(access(file_of(pool, "beta", keep.id), R_OK), 0);
 	assert_int_equal(access(file_of(pool, "beta", young.id), R_OK), 0);
 	assert_int_not_equal(access(file_of(pool, "beta", lost.id), R_OK), 0);
 	assert_int_equal(ar_blob_drop(AR_STR("beta")), 0);
 	assert_int_not_equal(access(ar_printf(pool, "%s/beta", folder), R_OK), 0);
+	ar_pool_free(pool);
+}
+
+/* ---- a tenant with many files ---- */
+
+#define MANY 3000
+
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+static size_t held_before, held_most;
+static int asked;
+
+static int known_many(void *arg AR_UNUSED, struct ar_str id AR_UNUSED, bool *ret)
+{
+	if (__sanitizer_get_current_allocated_bytes != NULL)
+		held_most = AR_MAX(held_most, __sanitizer_get_current_allocated_bytes());
+	*ret = asked++ % 2 == 0;
+	return 0;
+}
+
+/* What a sweep holds does not grow with all that a tenant has. */
+static void sweep_of_many(void)
+{
+	struct utimbuf old = { 1000, 1000 };
+	struct ar_pool *pool = ar_pool_new();
+	int64_t deleted = 0;
+
+	mkdir(ar_printf(pool, "%s/many", folder), 0700);
+	for (int i = 0; i < MANY; i++) {
+		struct ar_pool *one = ar_pool_new();
+		struct ar_str id = ar_id(one);
+		const char *path = file_of(one, "many", id);
+		int fd;
+
+		mkdir(ar_printf(one, "%s/many/%.2s", folder, id.p + id.n - 2), 0700);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		assert_true(fd >= 0);
+		close(fd);
+		assert_int_equal(utime(path, &old), 0);
+		ar_pool_free(one);
+	}
+	if (__sanitizer_get_current_allocated_bytes != NULL)
+		held_before = __sanitizer_get_current_allocated_bytes();
+	assert_int_equal(ar_blob_sweep(AR_STR("many"), 3600000, known_many, NULL, &deleted), 0);
+	assert_int_equal(asked, MANY);
+	assert_int_equal(deleted, MANY / 2);
+	assert_true(held_most < held_before + MANY * 20);
+	assert_int_equal(ar_blob_drop(AR_STR("many")), 0);
 	ar_pool_free(pool);
 }
 
@@ -178,7 +227,7 @@ static void sweep_the_cut(void)
 	struct ar_pool *pool = ar_pool_new();
 	int64_t deleted;
 
-	assert_int_equal(ar_blob_sweep(pool, AR_STR("kill"), -10000, known_all, NULL, &deleted), 0);
+	assert_int_equal(ar_blob_sweep(AR_STR("kill"), -10000, known_all, NULL, &deleted), 0);
 	assert_int_equal(deleted, 0);
 	ar_pool_free(pool);
 }
@@ -244,6 +293,11 @@ static void test_ids_name_no_path(void **state AR_UNUSED)
 	run(ids_name_no_path);
 }
 
+static void test_sweep_of_many(void **state AR_UNUSED)
+{
+	run(sweep_of_many);
+}
+
 static void test_sweep(void **state AR_UNUSED)
 {
 	run(sweep);
@@ -267,8 +321,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed), /* forks: before there are threads */
-		cmocka_unit_test(test_put_and_read), cmocka_unit_test(test_ids_name_no_path),
-		cmocka_unit_test(test_sweep),        cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_put_and_read),  cmocka_unit_test(test_ids_name_no_path),
+		cmocka_unit_test(test_sweep),         cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_sweep_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
