@@ -142,7 +142,7 @@ static void session_body(void *arg, int index)
 	rig_exec(db, "CREATE TABLE t (n BIGINT)");
 	for (int i = 0; i < 3; i++) {
 		end_sessions(admin);
-		CHECK(writes_within(db, 20000));
+		CHECK(writes_within(db, 120000));
 		await_locks(db, "granted");
 	}
 	CHECK(losses == 0);
@@ -193,7 +193,7 @@ static void between_body(void *arg, int index)
 	CHECK(!writes(db));
 	pg_claim_end(rig.store);
 	CHECK(ar_store_claim(rig.store, lost) == 0); /* as a new process would */
-	CHECK(writes_within(db, 20000));
+	CHECK(writes_within(db, 120000));
 	CHECK(losses == 1);
 	PQfinish(admin);
 	ar_db_release(db);

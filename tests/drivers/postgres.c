@@ -163,16 +163,21 @@ TEST_WITH(those_who_hold_a_connection_can_go_on, .pg_connections = 4)
 	ar_db_release(db);
 }
 
-TEST_WITH(idle_connections_are_closed, .idle_ms = 50)
+static int64_t sessions(struct ar_db *db)
+{
+	return rig_count(db, "SELECT count(*) FROM pg_stat_activity"
+			     " WHERE application_name = 'apprun'");
+}
+
+TEST_WITH(idle_connections_are_closed, .idle_ms = 1000)
 {
 	struct ar_db *db = rig_db(&rig, "idle");
 
 	rig_fibers(8, warm_up, db);
-	CHECK(rig_count(db, "SELECT count(*) FROM pg_stat_activity"
-			    " WHERE application_name = 'apprun'") >= 4);
-	CHECK(ar_sleep(150) == 0);
-	CHECK(rig_count(db, "SELECT count(*) FROM pg_stat_activity"
-			    " WHERE application_name = 'apprun'") <= 2);
+	CHECK(sessions(db) >= 4);
+	for (int i = 0; i < 1200 && sessions(db) > 2; i++)
+		CHECK(ar_sleep(50) == 0);
+	CHECK(sessions(db) <= 2);
 	ar_db_release(db);
 }
 
@@ -208,13 +213,13 @@ static void is_cancelled(void *arg, int index)
 	struct ar_rows rows;
 	int64_t began = ar_mono_ms();
 
-	ar_go("cancels", cancels, ar_self(), AR_NO_DEADLINE);
 	ar_scope_init(&scope, db, pool);
 	CHECK(ar_exec(&scope, "INSERT INTO t (n) VALUES (1)", AR_NO_ARGS, NULL) == 0);
+	ar_go("cancels", cancels, ar_self(), AR_NO_DEADLINE);
 	CHECK_FAILS(
 		ar_exec(&scope, "INSERT INTO t (n) SELECT 2 FROM pg_sleep(30)", AR_NO_ARGS, NULL),
 		AR_E_CANCELLED);
-	CHECK(ar_mono_ms() - began < 5000);
+	CHECK(ar_mono_ms() - began < 25000);
 	ar_shield(true);
 	rows_of(&scope, "SELECT n FROM t", &rows); /* the unit goes on */
 	CHECK(rows.count == 1);
@@ -242,14 +247,15 @@ static void locks_second(void *arg, int index)
 	const char *order[2] = { "a", "b" };
 	struct ar_scope scope;
 	struct ar_rows rows;
-	static int refused;
+	static int refused, locked;
 
 	ar_scope_init(&scope, db, p);
 	CHECK(ar_query_lock(&scope, &rows, "SELECT n FROM t WHERE id = ?",
 			    AR_ARGS(AR_J_Z(order[index]))) == 0);
 	CHECK(rows.count == 1);
 	ar_shield(true);
-	CHECK(ar_sleep(50) == 0); /* both have one */
+	for (locked++; locked < 2;) /* both have one */
+		CHECK(ar_sleep(1) == 0);
 	ar_shield(false);
 	if (ar_query_lock(&scope, &rows, "SELECT n FROM t WHERE id = ?",
 			  AR_ARGS(AR_J_Z(order[1 - index]))) != 0) {

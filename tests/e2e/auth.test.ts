@@ -166,12 +166,17 @@ describe("fifty people who sign in at once, at bcrypt's full cost", () => {
     try {
       const tenant = await newTenant(own, "crowd");
       const waits: number[] = [];
+      const timed = async (work: () => Promise<Reply>) => {
+        const from = performance.now();
+        must(await work(), 200);
+        return performance.now() - from;
+      };
+      const alone: number[] = []; // one hash, on whatever machine this is
+      for (let i = 0; i < 3; i++) alone.push(await timed(() => tenant.anyone.post("/auth/login", { email: tenant.email, password: tenant.password })));
       let done = false;
       const neighbour = (async () => {
         while (!done) {
-          const from = performance.now();
-          must(await tenant.admin.get("/auth/me"), 200);
-          waits.push(performance.now() - from);
+          waits.push(await timed(() => tenant.admin.get("/auth/me")));
         }
       })();
       const sign = await Promise.all(Array.from({ length: 50 }, () => tenant.anyone.post("/auth/login", { email: tenant.email, password: tenant.password })));
@@ -183,8 +188,8 @@ describe("fifty people who sign in at once, at bcrypt's full cost", () => {
       waits.sort((a, b) => a - b);
       const at = (q: number) => waits[Math.floor(waits.length * q)];
       console.log(`neighbour: ${waits.length} requests, median ${at(0.5).toFixed(1)} ms, p99 ${at(0.99).toFixed(1)} ms`);
-      expect(waits.length).toBeGreaterThan(20);
-      expect(at(0.5)).toBeLessThan(100); // one hash on a loop takes twice as long
+      expect(waits.length).toBeGreaterThan(10);
+      expect(at(0.5)).toBeLessThan(Math.min(...alone)); // with hashes on the loop it would wait for several
       // the tenant's password is kept at that cost, and none at a lower one
       const kept = files(own.data).flatMap((path) => readFileSync(path).toString("latin1").match(/\$2[aby]\$\d\d\$/g) ?? []);
       expect(new Set(kept)).toEqual(new Set(["$2b$12$"]));

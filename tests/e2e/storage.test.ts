@@ -160,19 +160,20 @@ describe("kill -9 in the middle of puts", () => {
       const tenant: Tenant = await newTenant(own, "killed");
       must(await tenant.admin.post("/buckets", { bucket: "b" }), 201);
       for (let round = 0; round < 8; round++) {
-        let down = false;
+        let down = false, stored = 0;
         const writers = Array.from({ length: 6 }, async (_, w) => {
           while (!down) {
             const key = `w${w}-${n % 7}`, mine = ++n;
             try {
               const reply = await tenant.admin.put(object("b", key), content(mine));
-              if (reply.status === 200 || reply.status === 201) acknowledged.set(key, mine);
+              if (reply.status === 200 || reply.status === 201) acknowledged.set(key, mine), stored++;
             } catch {
               await sleep(5);
             }
           }
         });
         await sleep(150 + round * 40);
+        await until("some are stored", () => stored >= 6); // on a slow machine, too
         await own.kill("SIGKILL");
         down = true;
         await Promise.all(writers);

@@ -5,8 +5,8 @@ export default defineConfig({
   test: {
     include: ["**/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 400_000, // what does not come; a slow machine may take long for the rest
+    hookTimeout: 400_000,
     retry: 0,
   },
 });

@@ -160,9 +160,9 @@ TEST(delete_waits_for_holders)
 
 	assert_ok(ar_tenant_create(AR_STR("acme"), NULL, NULL));
 	assert_ok(ar_tenant_acquire(AR_STR("acme"), &tenant));
-	ar_go("holder", release_later, tenant, AR_NO_DEADLINE);
 	int64_t started = ar_mono_ms();
 
+	ar_go("holder", release_later, tenant, AR_NO_DEADLINE);
 	assert_ok(ar_tenant_delete(AR_STR("acme")));
 	assert_true(ar_mono_ms() - started >= 25);
 	assert_fails(ar_tenant_acquire(AR_STR("acme"), &other), AR_E_TENANT_UNKNOWN);
@@ -389,7 +389,7 @@ TEST(delete_reaches_other_loops)
 	int64_t started = ar_mono_ms();
 
 	assert_ok(ar_tenant_delete(AR_STR("acme")));
-	assert_true(ar_mono_ms() - started < 5000);
+	assert_in_range(ar_mono_ms() - started, 0, 9000); /* who holds it may keep it for 10 s */
 	deleted = 1;
 	while (!finished)
 		assert_ok(ar_sleep(1));

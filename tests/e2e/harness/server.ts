@@ -49,8 +49,15 @@ export class Server {
       await sleep(options.killAfter);
       await server.kill("SIGKILL");
     }
-    await server.up();
-    return server;
+    for (let tries = 1; ; tries++)
+      try {
+        await server.up();
+        return server;
+      } catch (error) {
+        // somebody else took the port since it was free
+        if (tries === 5 || !/cannot listen|in use/i.test(server.log)) throw error;
+        server.port = await freePort();
+      }
   }
 
   get url(): string {
@@ -86,7 +93,7 @@ export class Server {
   }
 
   async ready(): Promise<void> {
-    const until = Date.now() + 60_000;
+    const until = Date.now() + 180_000;
     while (Date.now() < until) {
       if (this.process.exitCode !== null || this.process.signalCode !== null)
         throw new Error(`apprun ended at its start:\n${this.log.slice(-4000)}`);

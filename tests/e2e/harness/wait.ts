@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | null | false> | T | undefined | null | false,
-  ms = 60_000,
+  ms = 120_000,
   pause = 25,
 ): Promise<T> {
   const end = Date.now() + ms;

@@ -189,7 +189,7 @@ describe.each(stores)("on %s", (store) => {
       const started = await alpha.admin.post("/workflows/spy/runs", {});
       expect(started.status, started.text).toBe(201);
       let run: any;
-      for (let i = 0; i < 100; i++) {
+      for (let i = 0; i < 1200; i++) {
         run = await alpha.admin.get(`/runs/${started.body.id}`);
         if (run.body.status !== "running") break;
         await sleep(100);

@@ -106,7 +106,7 @@ export function raw(port: number, bytes: string | Buffer, options: { ms?: number
       socket.destroy();
       done({ text: Buffer.concat(parts).toString("latin1"), closed, ms: Date.now() - start });
     };
-    const timer = setTimeout(() => finish(false), options.ms ?? 3000);
+    const timer = setTimeout(() => finish(false), options.ms ?? 30_000);
     socket.on("data", (part) => {
       parts.push(part);
       if (options.until?.test(Buffer.concat(parts).toString("latin1"))) finish(false);
@@ -473,7 +473,7 @@ export async function dump(server: Server, allowed: string[] = []): Promise<Dump
     return all;
   };
   let before = look();
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 400; i++) {
     await sleep(150);
     const now = look();
     if (JSON.stringify(now) === JSON.stringify(before)) return now;
