@@ -457,7 +457,7 @@ export function ask(server: Server, tenant: string, sql: string): any[] {
 // looks in a row agree, because deliveries and lists of calls are written a moment later.
 export async function dump(server: Server, allowed: string[] = []): Promise<Dump> {
   const look = (): Dump => {
-    const all: Dump = { blobs: files(join(server.data, "blobs")), folder: readdirSync(server.data).sort() };
+    const all: Dump = { blobs: files(join(server.data, "blobs")), folder: readdirSync(server.data).filter((f) => !/-(wal|shm)$/.test(f)).sort() }; // those go when a database rests
     const keep = (name: string, rows: string[]) => {
       if (![...footprints, ...allowed].includes(name.slice(name.indexOf(":") + 1))) all[name] = rows;
     };
