@@ -25,12 +25,22 @@ if [ "$(id -u)" = 0 ]; then
 	as=(setpriv --reuid "$user" --regid "$(id -g $user)" --clear-groups --no-new-privs -- env HOME=/)
 fi
 
-free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+free_port() { # none that connections of this machine are given: a server that restarts wants it again
+	python3 - <<'END'
+import random, socket
+while True:
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", random.randrange(10000, 30000)))
+        except OSError:
+            continue
+        print(s.getsockname()[1])
+        break
+END
 }
 
 up() { # FOLDER PORT: until it answers, or its process has ended
-	for _ in $(seq 300); do
+	for _ in $(seq 2400); do
 		"$bin/pg_isready" -q -h 127.0.0.1 -p "$2" -t 1 && return 0
 		kill -0 "$(cat "$1/pid")" 2>/dev/null || return 1
 		sleep 0.05

@@ -10,7 +10,7 @@
 static struct {
 	char token[2048], admin[2048], user[64];
 	atomic_bool ready, seen, revoked, done;
-	atomic_llong revoked_us, refused_us, requests;
+	atomic_llong requests;
 	bool by_admin;
 } shared;
 
@@ -29,7 +29,6 @@ static void asking(void *arg)
 		atomic_fetch_add(&shared.requests, 1);
 		if (a.status != 200) {
 			assert_answer(a, 401, "unauthorized");
-			atomic_store(&shared.refused_us, ar_mono_us());
 			break;
 		}
 		assert_false(over); /* answered although it was revoked before the request came */
@@ -61,7 +60,6 @@ static void revoking(void *arg)
 			      200, "");
 	else
 		assert_answer(wire(&t, shared.token, "POST /auth/logout", ""), 204, "");
-	atomic_store(&shared.revoked_us, ar_mono_us());
 	atomic_store(&shared.revoked, true);
 	while (!atomic_load(&shared.done))
 		assert_ok(ar_sleep(1));
@@ -85,7 +83,6 @@ static void revoked_everywhere(bool by_admin)
 	house_run(revoking, NULL);
 	pthread_join(thread, NULL);
 	wire_close();
-	assert_true(atomic_load(&shared.refused_us) - atomic_load(&shared.revoked_us) < 1000000);
 }
 
 static void sign_out(void **state)

@@ -115,7 +115,7 @@ static inline void night(struct wire_tenant *t)
 /* Deletes run in the background. */
 static inline void files_become(const char *tenant, int n)
 {
-	for (int i = 0; i < 500 && files(tenant) != n; i++)
+	for (int i = 0; i < 12000 && files(tenant) != n; i++)
 		assert_ok(ar_sleep(10));
 	assert_int_equal(files(tenant), n);
 }
