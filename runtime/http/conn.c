@@ -30,14 +30,22 @@ void conn_unref(struct conn *c)
 	ar_heap_free(c);
 }
 
+/* Over HTTP/2 h2o writes, and keeps count. */
+static void count_written(struct conn *c)
+{
+	if (c->h2 == NULL)
+		return;
+	count(&c->l->n.bytes_out, c->sock->bytes_written - c->written_seen);
+	c->written_seen = c->sock->bytes_written;
+}
+
 /* h2o has closed the socket, by itself or because we asked for it. */
 static void on_close(void *arg)
 {
 	struct conn *c = arg;
 	struct ar_http_int *next;
 
-	if (c->h2 != NULL)
-		count(&c->l->n.bytes_out, c->sock->bytes_written - c->written_seen);
+	count_written(c);
 	c->sock = NULL;
 	for (struct ar_http_int *ex = c->first; ex != NULL; ex = next) {
 		next = ex->next;
@@ -350,8 +358,10 @@ void conn_sweep(struct sloop *l)
 		conn_ref(c);
 		if (c->expires_ms != 0 && now >= c->expires_ms)
 			expire(c);
-		if (c->sock != NULL)
+		if (c->sock != NULL) {
+			count_written(c);
 			check_reader(c, now);
+		}
 		if (c->sock != NULL && c->state == CONN_H2)
 			h2_sweep(c, now);
 		if (c->sock != NULL && l->stopping)

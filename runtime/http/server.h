@@ -72,7 +72,8 @@ void ar_http_reply(struct ar_http *http, int status, const struct ar_header *hea
 /* A part of a file: read off the loop in blocks, never whole in memory. Closes fd. */
 AR_YIELDS void ar_http_reply_file(struct ar_http *http, int status, const struct ar_header *headers,
 				  size_t nheaders, int fd, int64_t offset, int64_t length);
-bool ar_http_gone(const struct ar_http *http); /* the client has left (HTTP/2 only) */
+/* The client has left. Over HTTP/1.1 only a reset tells. */
+bool ar_http_gone(const struct ar_http *http);
 
 /* What the guards refuse is answered through this, so that it looks like every other refusal. */
 struct ar_http_refusal { /* in the pool */

@@ -38,6 +38,27 @@ static void plain_get(void **state)
 	hang_up();
 }
 
+/* Long before the connection ends. */
+static void counts_what_it_sends(void **state)
+{
+	struct ar_server_stats s = { 0 };
+	uint64_t before;
+
+	ar_server_stats(server, &s);
+	before = s.bytes_out;
+	dial_h2();
+	get(1, "/file?300000");
+	frame(H2_WINDOW_UPDATE, 0, 0, "\x00\x0f\x00\x00", 4);
+	frame(H2_WINDOW_UPDATE, 0, 1, "\x00\x0f\x00\x00", 4);
+	assert_int_equal(answer_to(1)->status, 200);
+	for (int i = 0; i < 3000 && s.bytes_out < before + 300000; i++) {
+		usleep(1000);
+		ar_server_stats(server, &s);
+	}
+	assert_in_range(s.bytes_out - before, 300000, 310000);
+	hang_up();
+}
+
 static void in_pieces(void **state)
 {
 	struct ar_buf all;
@@ -528,6 +549,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plain_get),
+		cmocka_unit_test(counts_what_it_sends),
 		cmocka_unit_test(in_pieces),
 		cmocka_unit_test(many_streams),
 		cmocka_unit_test(refused_streams),
