@@ -31,6 +31,7 @@
 #include "serve.h"
 
 #define SETS_MAX 64
+#define MB       INT64_C(1048576)
 #define IDLE_MS  20000 /* of a handle; before it, a cold tenant holds its own for 30 s */
 
 static struct {
@@ -198,6 +199,7 @@ static int rooms_start(void)
 		return -1;
 	for (const struct ar_module *const *m = ar_all_modules; *m != NULL; m++)
 		ar_action_register(*m);
+	ar_action_replies_max(ar_config_int("replies-keep-mb") * MB);
 	collect_migrations();
 	if (store_open() != 0)
 		return -1;
@@ -280,7 +282,11 @@ static int loop_start(int index)
 	if (atomic_fetch_add(&house.attached, 1) + 1 < house.nloops)
 		return 0;
 	ar_bus_hops_max(ar_config_int("event-hops-max"));
-	ar_bus_retain(ar_config_int("events-keep-days") * INT64_C(86400000));
+	ar_bus_retain(&(struct ar_bus_retain){
+		.log_ms = ar_config_int("events-keep-days") * INT64_C(86400000),
+		.log_bytes = ar_config_int("events-keep-mb") * MB,
+		.dead_bytes = ar_config_int("dead-letters-keep-mb") * MB,
+	});
 	return ar_bus_start(house.store, house.loops, house.nloops);
 }
 

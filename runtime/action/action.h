@@ -28,6 +28,7 @@ extern const struct ar_err_def AR_E_ACTION_DEPTH[1];   /* 422 action/depth: call
 extern const struct ar_err_def AR_E_KEY_REUSED[1];     /* 422 action/key-reused */
 extern const struct ar_err_def AR_E_KEY_RUNNING[1];    /* 409 action/key-running */
 extern const struct ar_err_def AR_E_KEY_SECRET[1]; /* 409 action/key-secret: done, not repeated */
+extern const struct ar_err_def AR_E_KEYS_FULL[1];  /* 429 action/keys-full: too much is kept */
 #define AR_CALL_DEPTH_MAX 8
 
 /* ---- the row ---- */
@@ -244,6 +245,8 @@ void ar_action_register(
 	const struct ar_module *module); /* asserts that names and routes are free */
 /* The room's own: GET /openapi.json, and the operators' /platform/v1/tenants. Register it first. */
 extern const struct ar_module ar_core_module;
+/* Bytes of replies that are kept for a tenant's Idempotency-Keys. At start; default 1 GiB. */
+void ar_action_replies_max(int64_t bytes);
 void ar_action_done(void); /* after the loops ended: forgets what was registered */
 const struct ar_module *const *ar_modules(void);            /* NULL-terminated */
 const struct ar_action *ar_action_find(struct ar_str name); /* also by alias; or NULL */

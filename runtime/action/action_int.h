@@ -60,6 +60,12 @@ AR_YIELDS int idempotency_enter(struct ar_call *call, struct idempotency *ret);
 AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *idempotency);
 void idempotency_leave(struct idempotency *idempotency);
 
+/* replies.c */
+AR_YIELDS int replies_room(struct ar_call *call, int64_t keep_ms); /* AR_E_KEYS_FULL */
+/* A reply of so many bytes is about to be stored; returns what its row takes. */
+int64_t replies_add(const struct ar_call *call, int64_t bytes);
+void replies_done(void);
+
 /* openapi.c */
 AR_YIELDS int openapi_make(struct ar_call *call, struct ar_str *ret); /* empty: too large */
 void openapi_done(void);

@@ -5,6 +5,7 @@
  * the key and a hash of the request, for 24 hours. The same request gets the stored reply again, a
  * different one 422, one that comes while the first still runs 409. An action that failed stored
  * nothing: it may be tried again. Replies that are files are never stored; writes do not send any.
+ * How much may be stored is bounded (replies.c): then a request with a new key is refused.
  *
  * Nothing secret is stored. Of a reply with a secret (AR_A_SECRET_OUT) only the fact stays, and a
  * replay is told so with 409. Secret inputs (passwords) are left out of the hash, which would let
@@ -181,7 +182,7 @@ AR_YIELDS int idempotency_enter(struct ar_call *call, struct idempotency *ret)
 
 	if (rc == 1)
 		idempotency_leave(ret);
-	return rc;
+	return rc == 0 ? replies_room(call, KEEP_MS) : rc;
 }
 
 /* ---- store ---- */
@@ -222,26 +223,28 @@ static AR_YIELDS int purge(struct ar_call *call, int64_t before)
 
 AR_YIELDS int idempotency_store(struct ar_call *call, const struct idempotency *idempotency)
 {
-	int64_t now = ar_now_ms(), changed;
+	int64_t now = ar_now_ms(), changed, size;
 	bool secret = (call->action->flags & AR_A_SECRET_OUT) != 0;
+	struct ar_str headers = secret ? AR_STR("{}") : headers_text(call);
+	struct ar_str body = secret ? AR_STR("") : body_text(call);
 
 	assert(call->reply.kind != AR_REPLY_FILE);
+	size = replies_add(call, (int64_t)(idempotency->caller.n + call->idempotency_key.n +
+					   headers.n + body.n));
 	/* Another process may have been faster (PostgreSQL): then nothing changes here. */
 	if (ar_exec(&call->scope,
 		    "INSERT INTO action_reply (caller, key, action, hash, status, kind, type, "
-		    "headers, "
-		    "body, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+		    "headers, body, created, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
 		    "ON CONFLICT (caller, key) DO UPDATE SET action = excluded.action, "
 		    "hash = excluded.hash, status = excluded.status, kind = excluded.kind, "
 		    "type = excluded.type, headers = excluded.headers, body = excluded.body, "
-		    "created = excluded.created WHERE action_reply.created <= ?",
+		    "created = excluded.created, size = excluded.size WHERE action_reply.created "
+		    "<= ?",
 		    AR_ARGS(AR_J_STR(idempotency->caller), AR_J_STR(call->idempotency_key),
 			    AR_J_Z(call->action->name), AR_J_STR(idempotency->hash),
 			    AR_J_INT(call->reply.status), AR_J_INT(call->reply.kind),
-			    AR_J_STR(call->reply.content_type),
-			    AR_J_STR(secret ? AR_STR("{}") : headers_text(call)),
-			    AR_J_STR(secret ? AR_STR("") : body_text(call)), AR_J_INT(now),
-			    AR_J_INT(now - KEEP_MS)),
+			    AR_J_STR(call->reply.content_type), AR_J_STR(headers), AR_J_STR(body),
+			    AR_J_INT(now), AR_J_INT(size), AR_J_INT(now - KEEP_MS)),
 		    &changed) != 0)
 		return -1;
 	if (changed == 0)

@@ -25,6 +25,7 @@ const struct ar_err_def AR_E_ACTION_DEPTH[1] = { { "action/depth", 422 } };
 const struct ar_err_def AR_E_KEY_REUSED[1] = { { "action/key-reused", 422 } };
 const struct ar_err_def AR_E_KEY_RUNNING[1] = { { "action/key-running", 409 } };
 const struct ar_err_def AR_E_KEY_SECRET[1] = { { "action/key-secret", 409 } };
+const struct ar_err_def AR_E_KEYS_FULL[1] = { { "action/keys-full", 429 } };
 
 static void name_add(const char *name)
 {
@@ -73,6 +74,7 @@ void ar_action_done(void)
 	openapi_done();
 	messages_done();
 	mask_done();
+	replies_done();
 }
 
 const struct ar_module *const *ar_modules(void)

@@ -158,7 +158,12 @@ AR_YIELDS int ar_bus_resume_all(AR_YIELDS int (*list)(struct ar_pool *pool, stru
 AR_YIELDS void ar_bus_stop(void);
 /* Ends the tenant's worker and waits for it, so that its database can be dropped. Any loop. */
 AR_YIELDS void ar_bus_close(struct ar_str database);
-void ar_bus_retain(int64_t ms); /* how long events stay in the log once delivered; default 7 days */
+/* What is kept of each tenant: delivered events for so long, and the newest of so many bytes; the
+ * newest dead letters of so many bytes. Default: 7 days, 1 GiB, 256 MiB. */
+struct ar_bus_retain {
+	int64_t log_ms, log_bytes, dead_bytes;
+};
+void ar_bus_retain(const struct ar_bus_retain *retain);
 struct ar_loop *ar_bus_home(struct ar_str database);
 /* Runs fn(arg) in a new fiber on the tenant's home loop. Any loop. */
 void ar_bus_go_home(struct ar_str database, void (*fn)(void *arg), void *arg);

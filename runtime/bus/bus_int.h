@@ -141,10 +141,13 @@ struct worker {
 	bool loaded;   /* the rest is as the database says */
 	struct subs *subs;
 	int64_t position, stored, version; /* stored: what bus_state says */
+	int64_t log_bytes, passed;         /* of the log up to stored; from there to position */
 	int64_t timer_due_ms;              /* no timer is due before */
 	int64_t look_ms;                   /* look at the log again then; NEVER: only when woken */
 	int64_t pruned_at;                 /* position at the last pruning */
 	int64_t pruned_ms;
+	bool stuck;        /* the last pruning found nothing that may go */
+	int64_t unpruned;  /* bytes that were read since then */
 	unsigned failures; /* turns in a row */
 	bool worked;       /* found events or had a unit of work of its own: may have more soon */
 	bool settle;       /* about to end: stores the position first */
@@ -155,6 +158,7 @@ struct worker {
 };
 void worker_start(struct home *home, struct ar_str database);
 void worker_wake(struct worker *w);
+void pass(struct worker *w, const struct event_row *row); /* the position moves there */
 struct sub *worker_sub(const struct worker *w, int64_t id);
 
 /* New events of the log, as far as they are complete, and what becomes of them. */
@@ -181,7 +185,16 @@ AR_YIELDS int jobs_start(struct worker *w);
 /* Those whose report is stored; or all. */
 void jobs_drop_finished(struct worker *w, bool all);
 void jobs_cancel(struct worker *w);
+
+/* ---- prune.c: what is kept stays bounded ---- */
+
+/* The other columns of a row that has an event, and its places in indexes, about. */
+#define ROW_SIZE 200
+
 AR_YIELDS int prune(struct worker *w);
+/* In the unit that adds a dead letter, and the one that takes it away. Both lock the state row. */
+AR_YIELDS int dead_came(struct ar_scope *scope, struct ar_str event);
+AR_YIELDS int dead_goes(struct ar_scope *scope, int64_t id, int64_t *ret_gone);
 
 /*
  * Rows of bus_delivery, all in the unit of work. One with a key that has earlier rows waits behind
@@ -242,7 +255,6 @@ void home_sleep(struct home *home, struct ar_str database, int64_t due_ms);
 void bus_wake(struct ar_str database, bool look, int64_t due_ms);
 AR_YIELDS int bus_resume_one(struct ar_str database); /* the on_start calls */
 struct ar_store *bus_store(void);
-int64_t bus_retain_ms(void);
 /* Registers a wake for when the scope's unit is committed. */
 int wake_after_commit(struct ar_scope *scope, bool look, int64_t due_ms);
 

@@ -188,20 +188,20 @@ void delivery_read(struct ar_pool *pool, const struct ar_rows *rows, struct even
 int dead_add(struct ar_scope *scope, const struct sub *sub, struct event_row *row, int64_t attempts,
 	     struct ar_str error)
 {
-	struct ar_json *event = event_json(scope->pool, row);
-	int rc;
+	struct ar_str event = ar_json_print(scope->pool, event_json(scope->pool, row));
 
-	rc = ar_exec(
-		scope,
-		"INSERT INTO bus_dead (subscription, seq, topic, key, attempts, error, time_ms, "
-		"event) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		AR_ARGS(AR_J_STR(sub->name), AR_J_INT(row->event.seq), AR_J_STR(row->event.topic),
-			AR_J_STR(row->event.key), AR_J_INT(attempts), AR_J_STR(error),
-			AR_J_INT(ar_now_ms()), AR_J_STR(ar_json_print(scope->pool, event))),
-		NULL);
-	if (rc == 0)
-		atomic_fetch_add_explicit(&bus_count.dead, 1, memory_order_relaxed);
-	return rc;
+	if (ar_exec(scope,
+		    "INSERT INTO bus_dead (subscription, seq, topic, key, attempts, error, "
+		    "time_ms, event) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		    AR_ARGS(AR_J_STR(sub->name), AR_J_INT(row->event.seq),
+			    AR_J_STR(row->event.topic), AR_J_STR(row->event.key),
+			    AR_J_INT(attempts), AR_J_STR(error), AR_J_INT(ar_now_ms()),
+			    AR_J_STR(event)),
+		    NULL) != 0 ||
+	    dead_came(scope, event) != 0)
+		return -1;
+	atomic_fetch_add_explicit(&bus_count.dead, 1, memory_order_relaxed);
+	return 0;
 }
 
 static AR_YIELDS int redrive_row(struct ar_scope *scope, const struct ar_rows *dead)
@@ -236,10 +236,7 @@ int ar_bus_redrive(struct ar_scope *scope, int64_t dead_letter)
 		return -1;
 	if (!ar_rows_next(&rows))
 		return ar_fail(AR_E_NOT_FOUND, "what", "dead letter");
-	if (redrive_row(scope, &rows) != 0)
-		return -1;
-	if (ar_exec(scope, "DELETE FROM bus_dead WHERE id = ?", AR_ARGS(AR_J_INT(dead_letter)),
-		    NULL) != 0)
+	if (redrive_row(scope, &rows) != 0 || dead_goes(scope, dead_letter, NULL) != 0)
 		return -1;
 	return wake_after_commit(scope, false, 0);
 }
@@ -248,8 +245,7 @@ int ar_bus_forget(struct ar_scope *scope, int64_t dead_letter)
 {
 	int64_t changed = 0;
 
-	if (ar_exec(scope, "DELETE FROM bus_dead WHERE id = ?", AR_ARGS(AR_J_INT(dead_letter)),
-		    &changed) != 0)
+	if (dead_goes(scope, dead_letter, &changed) != 0)
 		return -1;
 	return changed > 0 ? 0 : ar_fail(AR_E_NOT_FOUND, "what", "dead letter");
 }

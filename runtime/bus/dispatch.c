@@ -198,7 +198,7 @@ int dispatch(struct worker *w, struct ar_scope *scope, struct batch *batch)
 	for (size_t i = 0; i < batch->n; i++) {
 		if (hand_out(w, scope, &batch->events[i]) != 0)
 			return -1;
-		w->position = batch->events[i].event.seq;
+		pass(w, &batch->events[i]);
 		if (i + 1 < batch->n && ar_mono_us() >= until) {
 			w->look = true;
 			break;

@@ -25,7 +25,6 @@ struct sleep {
 static struct home homes[AR_LOOPS_MAX];
 static _Atomic int nhomes, nrunning; /* loops; those whose bus has not stopped */
 static struct ar_store *store;
-static _Atomic int64_t retain_ms = INT64_C(7) * 24 * 3600 * 1000;
 static AR_YIELDS int (*resumes[RESUMES_MAX])(struct ar_str database);
 static size_t nresumes;
 
@@ -34,16 +33,6 @@ struct bus_counters bus_count;
 struct ar_store *bus_store(void)
 {
 	return store;
-}
-
-int64_t bus_retain_ms(void)
-{
-	return atomic_load_explicit(&retain_ms, memory_order_relaxed);
-}
-
-void ar_bus_retain(int64_t ms)
-{
-	atomic_store_explicit(&retain_ms, ms, memory_order_relaxed);
 }
 
 struct home *home_of(struct ar_str database)

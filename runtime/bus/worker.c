@@ -21,8 +21,6 @@
 #define PAUSE_MAX_MS  2000         /* after turns that failed */
 #define POSITION_LAG  BATCH_EVENTS /* events that the stored position may be behind */
 #define STOP_MS       10000        /* jobs may go on for so long when the bus stops */
-#define PRUNE_EVENTS  1000
-#define PRUNE_ROWS    2000
 #define PRUNE_EACH_MS 600000
 #define PRUNE_MORE_MS 1000 /* there are more rows than one unit of work takes */
 
@@ -51,12 +49,21 @@ struct sub *worker_sub(const struct worker *w, int64_t id)
 	return NULL;
 }
 
+void pass(struct worker *w, const struct event_row *row)
+{
+	w->position = row->event.seq;
+	w->passed += (int64_t)row->data.n + ROW_SIZE;
+}
+
 /* ---- what the worker remembers ---- */
 
-static AR_YIELDS int state_read(struct ar_scope *scope, bool lock, int64_t *ret_position,
-				int64_t *ret_version)
+struct state {
+	int64_t position, version, log_bytes;
+};
+
+static AR_YIELDS int state_read(struct ar_scope *scope, bool lock, struct state *ret)
 {
-	static const char sql[] = "SELECT position, version FROM bus_state WHERE id = 1";
+	static const char sql[] = "SELECT position, version, log_bytes FROM bus_state WHERE id = 1";
 	struct ar_rows rows;
 
 	if ((lock ? ar_query_lock(scope, &rows, sql, AR_NO_ARGS)
@@ -64,8 +71,7 @@ static AR_YIELDS int state_read(struct ar_scope *scope, bool lock, int64_t *ret_
 		return -1;
 	if (!ar_rows_next(&rows))
 		return ar_fail_why(AR_E_INTERNAL, "bus_state is empty");
-	*ret_position = ar_col_int(&rows, 0);
-	*ret_version = ar_col_int(&rows, 1);
+	*ret = (struct state){ ar_col_int(&rows, 0), ar_col_int(&rows, 1), ar_col_int(&rows, 2) };
 	return 0;
 }
 
@@ -112,12 +118,16 @@ static bool has_builtin(const struct worker *w)
 
 static AR_YIELDS int load_in(struct worker *w, struct ar_scope *scope)
 {
+	struct state state;
 	int64_t next;
 	size_t missing = 0;
 
 	/* The version first: a change in between is then seen as one. */
-	if (state_read(scope, false, &w->stored, &w->version) != 0 || subs_reload(w, scope) != 0)
+	if (state_read(scope, false, &state) != 0 || subs_reload(w, scope) != 0)
 		return -1;
+	w->stored = state.position;
+	w->version = state.version;
+	w->log_bytes = state.log_bytes;
 	if (!has_builtin(w)) {
 		if (ar_begin(scope) != 0 || subs_add_builtin(scope) != 0 ||
 		    subs_reload(w, scope) != 0 || ar_commit(scope) != 0)
@@ -127,6 +137,7 @@ static AR_YIELDS int load_in(struct worker *w, struct ar_scope *scope)
 	    (missing > 0 && (daily_add(scope) != 0 || ar_commit(scope) != 0)))
 		return -1;
 	w->position = w->stored;
+	w->passed = 0;
 	/* One that is set while we look lowers it again. */
 	w->timer_due_ms = NEVER;
 	if (timers_next(scope, &next) != 0)
@@ -155,15 +166,15 @@ static AR_YIELDS int load(struct worker *w)
 
 static AR_YIELDS int turn_in_unit(struct worker *w, struct ar_scope *scope, struct batch *batch)
 {
-	int64_t position = 0, version = 0;
+	struct state state;
 
-	if (state_read(scope, true, &position, &version) != 0)
+	if (state_read(scope, true, &state) != 0)
 		return -1;
-	if (position != w->stored)
+	if (state.position != w->stored)
 		return ar_fail_why(AR_E_CONFLICT, "the position was moved by somebody else");
-	if (version != w->version && subs_reload(w, scope) != 0)
+	if (state.version != w->version && subs_reload(w, scope) != 0)
 		return -1;
-	w->version = version;
+	w->version = state.version;
 	if (jobs_report(w, scope) != 0 || retry_due(w, scope) != 0)
 		return -1;
 	if (w->timer_due_ms <= ar_now_ms() && timers_fire(w, scope) != 0)
@@ -171,14 +182,17 @@ static AR_YIELDS int turn_in_unit(struct worker *w, struct ar_scope *scope, stru
 	if (dispatch(w, scope, batch) != 0)
 		return -1;
 	if (w->position != w->stored &&
-	    ar_exec(scope, "UPDATE bus_state SET position = ? WHERE id = 1",
-		    AR_ARGS(AR_J_INT(w->position)), NULL) != 0)
+	    ar_exec(scope,
+		    "UPDATE bus_state SET position = ?, log_bytes = log_bytes + ? WHERE id = 1",
+		    AR_ARGS(AR_J_INT(w->position), AR_J_INT(w->passed)), NULL) != 0)
 		return -1;
 	if (fault(w, "before-commit"))
 		return -1;
 	if (ar_commit(scope) != 0)
 		return -1;
 	w->stored = w->position;
+	w->log_bytes += w->passed;
+	w->passed = 0;
 	w->worked = true;
 	fault(w, "committed");
 	return 0;
@@ -200,17 +214,16 @@ static bool retries_are_due(const struct worker *w)
 static AR_YIELDS int turn_in(struct worker *w, struct ar_scope *scope)
 {
 	struct batch batch = { 0 };
-	int64_t position = 0, version = w->version;
+	struct state state = { .version = w->version };
 	bool look = w->look, settle = w->settle;
 
 	w->look = w->settle = false;
 	w->look_ms = NEVER;
-	if (look && (batch_read(w, scope, &batch) != 0 ||
-		     state_read(scope, false, &position, &version) != 0))
+	if (look && (batch_read(w, scope, &batch) != 0 || state_read(scope, false, &state) != 0))
 		return -1;
 	if (batch.full)
 		w->look = true;
-	if (version != w->version || w->finished != NULL || w->timer_due_ms <= ar_now_ms() ||
+	if (state.version != w->version || w->finished != NULL || w->timer_due_ms <= ar_now_ms() ||
 	    retries_are_due(w) || batch_wanted(w, scope->pool, &batch))
 		return turn_in_unit(w, scope, &batch);
 	if (settle && w->position != w->stored)
@@ -220,7 +233,8 @@ static AR_YIELDS int turn_in(struct worker *w, struct ar_scope *scope)
 	w->worked = true;
 	if (batch.events[batch.n - 1].event.seq - w->stored >= POSITION_LAG)
 		return turn_in_unit(w, scope, &batch);
-	w->position = batch.events[batch.n - 1].event.seq;
+	for (size_t i = 0; i < batch.n; i++)
+		pass(w, &batch.events[i]);
 	return 0;
 }
 
@@ -255,59 +269,6 @@ static AR_YIELDS void trouble(struct worker *w)
 	w->failures++;
 	ar_sleep(pause);
 	ar_err_clear();
-}
-
-/* ---- pruning the log ---- */
-
-static AR_YIELDS int prune_in(struct worker *w, struct ar_scope *scope, int64_t before_ms,
-			      int64_t *ret_deleted)
-{
-	struct ar_rows rows;
-	int64_t bound = w->stored; /* below it: the newest event stays, and seq goes on from it */
-
-	if (ar_query(scope, &rows, "SELECT time_ms FROM bus_event ORDER BY seq LIMIT 1",
-		     AR_NO_ARGS) != 0)
-		return -1;
-	if (!ar_rows_next(&rows) || ar_col_int(&rows, 0) >= before_ms)
-		return 0;
-	/* Rows come in the order of the log; one that was redriven has its event with it. */
-	if (ar_query(scope, &rows, "SELECT seq FROM bus_delivery ORDER BY id LIMIT 1",
-		     AR_NO_ARGS) != 0)
-		return -1;
-	if (ar_rows_next(&rows))
-		bound = AR_MIN(bound, ar_col_int(&rows, 0));
-	if (ar_exec(scope,
-		    "DELETE FROM bus_event WHERE seq IN (SELECT x.seq FROM (SELECT seq, time_ms "
-		    "FROM "
-		    "bus_event ORDER BY seq LIMIT ?) x WHERE x.seq < ? AND x.time_ms < ?)",
-		    AR_ARGS(AR_J_INT(PRUNE_ROWS), AR_J_INT(bound), AR_J_INT(before_ms)),
-		    ret_deleted) != 0)
-		return -1;
-	return ar_commit(scope);
-}
-
-int prune(struct worker *w)
-{
-	int64_t now = ar_now_ms(), deleted = 0;
-	struct ar_pool *pool;
-	struct ar_scope scope;
-	int rc;
-
-	if (w->stored - w->pruned_at < PRUNE_EVENTS && now - w->pruned_ms < PRUNE_EACH_MS)
-		return 0;
-	w->pruned_at = w->stored;
-	w->pruned_ms = now;
-	pool = ar_pool_new();
-	ar_scope_init(&scope, w->db, pool);
-	rc = prune_in(w, &scope, now - bus_retain_ms(), &deleted);
-	if (rc != 0)
-		ar_rollback(&scope);
-	ar_pool_free(pool);
-	if (rc == 0 && deleted >= PRUNE_ROWS) { /* also when nothing else keeps the worker awake */
-		w->pruned_ms = now - PRUNE_EACH_MS + PRUNE_MORE_MS;
-		w->look_ms = AR_MIN(w->look_ms, now + PRUNE_MORE_MS);
-	}
-	return rc;
 }
 
 /* ---- life ---- */

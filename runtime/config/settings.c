@@ -137,6 +137,14 @@ const struct ar_setting ar_settings[] = {
 		  "started; one more is refused as a loop." },
 	{ "events-keep-days", INT(1, 36500), .otherwise = "7",
 	  .help = "Days that a delivered event stays in the log." },
+	{ "events-keep-mb", INT(1, 1048576), .otherwise = "1024",
+	  .help = "Size of a tenant's log of events, MiB: above it the oldest delivered go "
+		  "first." },
+	{ "dead-letters-keep-mb", INT(1, 1048576), .otherwise = "256",
+	  .help = "Size of a tenant's dead letters, MiB: above it the oldest go." },
+	{ "replies-keep-mb", INT(1, 1048576), .otherwise = "1024",
+	  .help = "Size of a tenant's answers that are kept a day for Idempotency-Keys, MiB: above "
+		  "it requests with a new key are refused." },
 	{ "runs-keep-days", INT(1, 36500), .otherwise = "30",
 	  .help = "Days that ended runs of workflows and functions are kept." },
 

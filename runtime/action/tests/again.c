@@ -103,12 +103,50 @@ TEST(kept_for_a_day)
 	ar_seam_set(NULL);
 }
 
+#define ROOM 20000 /* bytes: a reply of 5,000 and its row fit three times, and a fourth is let in */
+
+static AR_YIELDS int with_key(struct world *w, const char *key, struct ar_call **ret)
+{
+	static char body[5001];
+
+	memset(body, 'b', sizeof(body) - 1);
+	return request(w, w->writer, "PUT /bytes", "", body, key, ret);
+}
+
+TEST(no_more_than_there_is_room_for)
+{
+	static const struct ar_seam seam = { .now_ms = shifted };
+	struct ar_call *call;
+
+	shifted_now = ar_now_ms();
+	ar_seam_set(&seam);
+	ar_action_replies_max(ROOM);
+	assert_ok(with_key(w, "r1", &call));
+	assert_ok(with_key(w, "r2", &call));
+	shifted_now += 3600 * 1000;
+	assert_ok(with_key(w, "r3", &call));
+	assert_fails(with_key(w, "r4", &call), AR_E_KEYS_FULL);
+	assert_string_equal(call->reply.headers[0].name, "retry-after");
+	assert_ok(with_key(w, "r1", &call)); /* what is kept is not forgotten */
+	assert_string_equal(call->reply.headers[0].name, "idempotency-replayed");
+	assert_ok(with_key(w, "", &call));
+	shifted_now += 23 * 3600 * 1000LL; /* the first two are a day old */
+	assert_ok(with_key(w, "r4", &call));
+	assert_ok(with_key(w, "r5", &call));
+	assert_fails(with_key(w, "r6", &call), AR_E_KEYS_FULL);
+	ar_action_replies_max(10 * ROOM);
+	assert_ok(with_key(w, "r6", &call));
+	ar_action_replies_max(INT64_C(1) << 30);
+	ar_seam_set(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same_key_once),
 		cmocka_unit_test(still_running),
 		cmocka_unit_test(kept_for_a_day),
+		cmocka_unit_test(no_more_than_there_is_room_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,22 +70,6 @@ TEST(no_room_for_a_day_counts)
 	CHECK_INT(rig_count(rig, "SELECT attempts FROM bus_dead"), 10);
 }
 
-static int64_t dead_letter(struct rig *rig)
-{
-	return rig_count(rig, "SELECT id FROM bus_dead ORDER BY id LIMIT 1");
-}
-
-static void dead_call(struct rig *rig, int (*fn)(struct ar_scope *scope, int64_t id), int64_t id)
-{
-	struct ar_pool *pool = ar_pool_new();
-	struct ar_scope scope;
-
-	ar_scope_init(&scope, rig->db, pool);
-	CHECK(fn(&scope, id) == 0);
-	CHECK(ar_commit(&scope) == 0);
-	ar_pool_free(pool);
-}
-
 TEST(gives_up_after_the_last_attempt)
 {
 	reset(rig);

@@ -242,7 +242,7 @@ TEST(sleeps_when_there_is_nothing)
 TEST(prunes_what_is_delivered_and_old)
 {
 	reset(rig);
-	ar_bus_retain(60000);
+	rig_retain(60000, INT64_C(1) << 30, INT64_C(1) << 28);
 	subscribe(rig, "s", "*", "");
 	fail_n = 50;
 	fail_times = 8;
@@ -260,7 +260,7 @@ TEST(prunes_what_is_delivered_and_old)
 	rig_sleep(5000);
 	CHECK_INT(rig_count(rig, "SELECT max(seq) FROM bus_event"), 104);
 	CHECK(rig_count(rig, "SELECT count(*) FROM bus_event") <= 2);
-	ar_bus_retain(7 * 24 * 3600 * 1000LL);
+	rig_retain(RIG_WEEK_MS, INT64_C(1) << 30, INT64_C(1) << 28);
 }
 
 static int list_one(struct ar_pool *pool, struct ar_str after, int limit, struct ar_json **ret)

@@ -435,10 +435,12 @@ static void run(struct rig *rig)
 	read_seqs(rig);
 	check_order();
 	check_all(false);
+	rig_kept_is_counted(rig);
 	world.kind = true;
 	redrive_all(rig);
 	settle(rig);
 	check_all(true);
+	rig_kept_is_counted(rig);
 	bus_fault = NULL;
 }
 

@@ -123,6 +123,24 @@ static inline int count_target(const char *target)
 	return n;
 }
 
+/* The oldest. */
+static inline int64_t dead_letter(struct rig *rig)
+{
+	return rig_count(rig, "SELECT id FROM bus_dead ORDER BY id LIMIT 1");
+}
+
+static inline void dead_call(struct rig *rig, int (*fn)(struct ar_scope *scope, int64_t id),
+			     int64_t id)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct ar_scope scope;
+
+	ar_scope_init(&scope, rig->db, pool);
+	CHECK(fn(&scope, id) == 0);
+	CHECK(ar_commit(&scope) == 0);
+	ar_pool_free(pool);
+}
+
 static inline void run(void (*body)(struct rig *rig))
 {
 	struct rig rig;

@@ -275,6 +275,35 @@ static inline void rig_publish(struct rig *rig, const char *topic, const char *k
 	ar_pool_free(pool);
 }
 
+/* As prune.c counts: the column's bytes and something for the rest of the row. */
+static inline int64_t rig_bytes_of(struct rig *rig, const char *column, const char *rows)
+{
+	char sql[300];
+
+	snprintf(sql, sizeof(sql),
+		 rig->server ? "SELECT coalesce(sum(octet_length(%s) + %d), 0) FROM %s"
+			     : "SELECT coalesce(sum(length(CAST(%s AS BLOB)) + %d), 0) FROM %s",
+		 column, ROW_SIZE, rows);
+	return rig_count(rig, sql);
+}
+
+static inline void rig_kept_is_counted(struct rig *rig)
+{
+	CHECK_INT(rig_count(rig, "SELECT log_bytes FROM bus_state"),
+		  rig_bytes_of(rig, "data",
+			       "bus_event WHERE seq <= (SELECT position FROM bus_state)"));
+	CHECK_INT(rig_count(rig, "SELECT dead_bytes FROM bus_state"),
+		  rig_bytes_of(rig, "event", "bus_dead"));
+}
+
+#define RIG_WEEK_MS (7 * 24 * 3600 * INT64_C(1000))
+
+static inline void rig_retain(int64_t log_ms, int64_t log_bytes, int64_t dead_bytes)
+{
+	ar_bus_retain(&(struct ar_bus_retain){
+		.log_ms = log_ms, .log_bytes = log_bytes, .dead_bytes = dead_bytes });
+}
+
 static inline void rig_subscribe(struct rig *rig, const struct ar_subscription *subscription)
 {
 	struct ar_pool *pool = ar_pool_new();

@@ -68,7 +68,7 @@ TEST(a_dead_letter_is_whole_although_its_turn_failed)
 
 TEST(a_long_log_is_pruned_also_of_a_tenant_that_is_idle)
 {
-	ar_bus_retain(60000);
+	rig_retain(60000, INT64_C(1) << 30, INT64_C(1) << 28);
 	rig_exec(rig,
 		 "INSERT INTO bus_event (id, topic, key, time_ms, trace_id, data, hops) "
 		 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 7000) "
@@ -79,7 +79,7 @@ TEST(a_long_log_is_pruned_also_of_a_tenant_that_is_idle)
 	rig_sleep(60000);
 	CHECK_RANGE(rig_count(rig, "SELECT count(*) FROM bus_event"), 1, 2);
 	CHECK_INT(rig_count(rig, "SELECT max(seq) FROM bus_event"), 7002);
-	ar_bus_retain(7 * 24 * 3600 * 1000LL);
+	rig_retain(RIG_WEEK_MS, INT64_C(1) << 30, INT64_C(1) << 28);
 }
 
 /* ---- many tenants ---- */
