@@ -229,19 +229,27 @@ AR_YIELDS int data_ddl_add_field(struct ar_call *call, const struct data_collect
 	return data_ddl_index(call, c, NULL, field);
 }
 
+/* Its index goes first; what is to be done with the column is in `what`. */
+static AR_YIELDS int column_open(struct ar_call *call, const struct data_collection *c,
+				 const struct data_field *field, const char *what,
+				 struct ar_sql *sql)
+{
+	if (data_ddl_index(call, c, field, NULL) != 0)
+		return -1;
+	ar_sql_init(sql, call->pool);
+	ar_sql_add(sql, "ALTER TABLE ");
+	ar_sql_add(sql, c->table);
+	ar_sql_add(sql, what);
+	ar_sql_add(sql, field->column);
+	return 0;
+}
+
 AR_YIELDS int data_ddl_drop_field(struct ar_call *call, const struct data_collection *c,
 				  const struct data_field *field)
 {
 	struct ar_sql sql;
 
-	if (data_ddl_index(call, c, field, NULL) != 0)
-		return -1;
-	ar_sql_init(&sql, call->pool);
-	ar_sql_add(&sql, "ALTER TABLE ");
-	ar_sql_add(&sql, c->table);
-	ar_sql_add(&sql, " DROP COLUMN ");
-	ar_sql_add(&sql, field->column);
-	return run(call, &sql);
+	return column_open(call, c, field, " DROP COLUMN ", &sql) == 0 ? run(call, &sql) : -1;
 }
 
 AR_YIELDS int data_ddl_rename_field(struct ar_call *call, const struct data_collection *c,
@@ -249,13 +257,8 @@ AR_YIELDS int data_ddl_rename_field(struct ar_call *call, const struct data_coll
 {
 	struct ar_sql sql;
 
-	if (data_ddl_index(call, c, field, NULL) != 0)
+	if (column_open(call, c, field, " RENAME COLUMN ", &sql) != 0)
 		return -1;
-	ar_sql_init(&sql, call->pool);
-	ar_sql_add(&sql, "ALTER TABLE ");
-	ar_sql_add(&sql, c->table);
-	ar_sql_add(&sql, " RENAME COLUMN ");
-	ar_sql_add(&sql, field->column);
 	ar_sql_add(&sql, " TO ");
 	ar_sql_name(&sql, name);
 	return run(call, &sql);

@@ -13,19 +13,13 @@ const struct ar_err_def DATA_E_RULE[1] = { { "data/rule", 422 } };
 const struct ar_err_def DATA_E_FULL[1] = { { "data/too-many", 422 } };
 
 static const struct ar_err_def *const errors[] = {
-	DATA_E_UNIQUE,
-	DATA_E_EXISTS,
-	DATA_E_REFERENCED,
-	DATA_E_NOT_EMPTY,
-	DATA_E_RULE,
-	DATA_E_FULL,
-	AR_E_EXPR_SYNTAX,
-	AR_E_EXPR_LIMIT,
-	AR_E_EXPR_FIELD,
-	AR_E_EXPR_FUNCTION,
-	AR_E_EXPR_PARAM,
-	AR_E_EXPR_TYPE,
-	NULL,
+	DATA_E_UNIQUE,     DATA_E_EXISTS,
+	DATA_E_REFERENCED, DATA_E_NOT_EMPTY,
+	DATA_E_RULE,       DATA_E_FULL,
+	AR_E_EXPR_SYNTAX,  AR_E_EXPR_LIMIT,
+	AR_E_EXPR_FIELD,   AR_E_EXPR_FUNCTION,
+	AR_E_EXPR_PARAM,   AR_E_EXPR_MEMBER,
+	AR_E_EXPR_TYPE,    NULL,
 };
 
 /* ---- collections ---- */

@@ -133,8 +133,8 @@ uint64_t ar_random_below(uint64_t n)
 #define TIME_FIRST INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
 #define TIME_LAST  INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
-/* Days since 1970-01-01 of a date; the year begins in March so that the leap day is the last. */
-static int64_t days_of(int64_t year, int month, int day)
+/* The year begins in March, so that the leap day is the last. */
+int64_t ar_date_days(int64_t year, int month, int day)
 {
 	int64_t era, of_era, of_year;
 
@@ -145,7 +145,7 @@ static int64_t days_of(int64_t year, int month, int day)
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
 
-static void date_of(int64_t days, int *ret_year, int *ret_month, int *ret_day)
+void ar_date_of(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day)
 {
 	int64_t era, of_era, year, of_year, month;
 
@@ -169,15 +169,15 @@ static char *put_digits(char *p, int v, int n)
 
 size_t ar_time_format(int64_t ms, char out[AR_TIME_MAX])
 {
-	int64_t days, of_day;
-	int year, month, day;
+	int64_t days, of_day, year;
+	int month, day;
 	char *p = out;
 
 	ms = AR_MAX(TIME_FIRST, AR_MIN(TIME_LAST, ms));
 	days = ms / DAY_MS - (ms % DAY_MS < 0);
 	of_day = ms - days * DAY_MS;
-	date_of(days, &year, &month, &day);
-	p = put_digits(p, year, 4);
+	ar_date_of(days, &year, &month, &day);
+	p = put_digits(p, (int)year, 4);
 	*p++ = '-';
 	p = put_digits(p, month, 2);
 	*p++ = '-';
@@ -237,7 +237,7 @@ static bool take_date(struct ar_str *s, int64_t *ret_days)
 	leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
 	if (month == 2 && day == 29 && !leap)
 		return false;
-	*ret_days = days_of(year, month, day);
+	*ret_days = ar_date_days(year, month, day);
 	return true;
 }
 

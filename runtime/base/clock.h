@@ -31,5 +31,8 @@ size_t ar_time_format(int64_t ms, char out[AR_TIME_MAX]);
 /* Reads RFC 3339 with any offset, a date alone counts as midnight UTC. False on anything else. */
 bool ar_time_parse(struct ar_str s, int64_t *ret_ms);
 bool ar_date_valid(struct ar_str s); /* exactly YYYY-MM-DD, a real day */
+/* Days since 1970-01-01 of a date of the Gregorian calendar, and back. Months from 1; any year. */
+int64_t ar_date_days(int64_t year, int month, int day);
+void ar_date_of(int64_t days, int64_t *ret_year, int *ret_month, int *ret_day);
 
 #endif

@@ -23,7 +23,6 @@ extern const struct ar_err_def AR_E_EXPR_PARAM[1]; /* 422 expr/unbound: name, po
 extern const struct ar_err_def
 	AR_E_EXPR_MEMBER[1]; /* 422 expr/unknown-member: name, position, known */
 extern const struct ar_err_def AR_E_EXPR_TYPE[1]; /* 422 expr/type: position, expected, found */
-extern const struct ar_err_def *const ar_expr_errors[]; /* all of them; ends with NULL */
 
 #define AR_EXPR_LENGTH_MAX 8192 /* bytes of text */
 #define AR_EXPR_DEPTH_MAX  64

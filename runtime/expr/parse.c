@@ -15,15 +15,6 @@ const struct ar_err_def AR_E_EXPR_FUNCTION[1] = { { "expr/unknown-function", 422
 const struct ar_err_def AR_E_EXPR_PARAM[1] = { { "expr/unbound", 422 } };
 const struct ar_err_def AR_E_EXPR_MEMBER[1] = { { "expr/unknown-member", 422 } };
 const struct ar_err_def AR_E_EXPR_TYPE[1] = { { "expr/type", 422 } };
-const struct ar_err_def *const ar_expr_errors[] = {
-	AR_E_EXPR_SYNTAX,
-	AR_E_EXPR_LIMIT,
-	AR_E_EXPR_FIELD,
-	AR_E_EXPR_FUNCTION,
-	AR_E_EXPR_PARAM,
-	AR_E_EXPR_TYPE,
-	NULL,
-};
 
 struct parser {
 	struct lexer lexer;

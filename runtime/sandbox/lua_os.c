@@ -3,7 +3,7 @@
  *
  * os.time() and os.date() say the moment at which the call was made, in UTC, however often they are
  * asked; os.clock() is 0. So no code can measure its neighbours, and a run can be repeated.
- * Calendar arithmetic is written here: the C library's would read the time zone's file.
+ * The calendar is base's: the C library's would read the time zone's file.
  */
 #include "sandbox/executor.h"
 
@@ -17,27 +17,21 @@ struct date {
 	int month, day, hour, min, sec, wday, yday; /* wday 0: Sunday; yday from 0 */
 };
 
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
+/* Months count on over the years' ends. */
+static int64_t days_of(int64_t year, int64_t month)
 {
-	int64_t era, yoe, doy;
-
 	year += (month - 1) / 12;
 	month = (month - 1) % 12;
 	if (month < 0) {
 		month += 12;
 		year--;
 	}
-	month++;
-	year -= month <= 2;
-	era = (year >= 0 ? year : year - 399) / 400;
-	yoe = year - era * 400;
-	doy = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5;
-	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy + day - 1 - 719468;
+	return ar_date_days(year, (int)month + 1, 1);
 }
 
 static void date_of(int64_t t, struct date *d)
 {
-	int64_t days = t / 86400, sec = t % 86400, era, doe, yoe, doy, mp;
+	int64_t days = t / 86400, sec = t % 86400;
 
 	if (sec < 0) {
 		sec += 86400;
@@ -47,16 +41,8 @@ static void date_of(int64_t t, struct date *d)
 	d->min = (int)(sec / 60 % 60);
 	d->sec = (int)(sec % 60);
 	d->wday = (int)(((days + 4) % 7 + 7) % 7);
-	days += 719468;
-	era = (days >= 0 ? days : days - 146096) / 146097;
-	doe = days - era * 146097;
-	yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-	doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-	mp = (5 * doy + 2) / 153;
-	d->day = (int)(doy - (153 * mp + 2) / 5 + 1);
-	d->month = (int)(mp < 10 ? mp + 3 : mp - 9);
-	d->year = yoe + era * 400 + (d->month <= 2);
-	d->yday = (int)(days - 719468 - days_of(d->year, 1, 1));
+	ar_date_of(days, &d->year, &d->month, &d->day);
+	d->yday = (int)(days - ar_date_days(d->year, 1, 1));
 }
 
 static int64_t now_s(lua_State *L)
@@ -96,7 +82,7 @@ static int os_time(lua_State *L)
 	day = field(L, "day", 0, true);
 	sec = field(L, "hour", 12, false) * 3600 + field(L, "min", 0, false) * 60 +
 	      field(L, "sec", 0, false);
-	lua_pushinteger(L, days_of(year, month, 0) * 86400 + day * 86400 + sec);
+	lua_pushinteger(L, (days_of(year, month) + day - 1) * 86400 + sec);
 	return 1;
 }
 

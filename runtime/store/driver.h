@@ -19,8 +19,6 @@
 
 #include <stdatomic.h>
 
-#define AR_DB_NAME_MAX 39
-
 /* ---- what the core keeps ---- */
 
 struct ar_store_counters {

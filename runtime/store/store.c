@@ -147,11 +147,9 @@ void store_name_migrated(struct ar_store *store, struct ar_str name)
 	pthread_mutex_unlock(&store->core->lock);
 }
 
-bool store_name_valid(struct ar_str name)
+bool ar_db_name_valid(struct ar_str name)
 {
-	if (name.n == 0)
-		return true;
-	if (name.n > AR_DB_NAME_MAX || name.p[0] == '-')
+	if (name.n < 1 || name.n > AR_DB_NAME_MAX || name.p[0] == '-')
 		return false;
 	for (size_t i = 0; i < name.n; i++) {
 		char c = name.p[i];
@@ -160,6 +158,12 @@ bool store_name_valid(struct ar_str name)
 			return false;
 	}
 	return true;
+}
+
+/* The platform's own is one, too. */
+bool store_name_valid(struct ar_str name)
+{
+	return name.n == 0 || ar_db_name_valid(name);
 }
 
 /* ---- making and dropping ---- */

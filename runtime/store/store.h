@@ -75,6 +75,9 @@ AR_YIELDS void ar_store_detach(struct ar_store *store); /* commits in flight end
 /* ---- databases ---- */
 
 #define AR_PLATFORM_DB AR_STR("") /* the name of the platform's own database */
+#define AR_DB_NAME_MAX 39
+/* What a tenant's database, and so a tenant, may be called: of a-z, 0-9 and -, which is not first. */
+bool ar_db_name_valid(struct ar_str name);
 
 /* Names are [a-z0-9][a-z0-9-]{0,38}: checked by the caller (tenant room), asserted here. */
 AR_YIELDS int ar_store_create(struct ar_store *store,

@@ -27,15 +27,7 @@ const struct ar_err_def AR_E_TENANT_EXISTS[1] = { { "tenant/exists", 409 } };
 
 bool ar_tenant_name_valid(struct ar_str name)
 {
-	if (name.n < 1 || name.n > TENANT_NAME_MAX || name.p[0] == '-')
-		return false;
-	for (size_t i = 0; i < name.n; i++) {
-		char c = name.p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
-			return false;
-	}
-	return true;
+	return ar_db_name_valid(name);
 }
 
 /* ---- the idle list ---- */

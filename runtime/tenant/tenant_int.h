@@ -12,7 +12,7 @@
 
 #include "tenant/tenant.h"
 
-#define TENANT_NAME_MAX  39
+#define TENANT_NAME_MAX  AR_DB_NAME_MAX
 #define TENANT_SLOTS_MAX 48
 #define TENANT_COOL_MS   30000 /* unheld for so long: dropped with its caches */
 #define TENANT_COOL_MAX  256   /* unheld tenants kept warm per loop */

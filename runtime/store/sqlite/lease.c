@@ -52,7 +52,8 @@ static void slot_arrive(void *arg)
 
 /* ---- passing the lease on; under file->lock ---- */
 
-static struct unit *take_after(struct file *file, struct unit *before)
+/* Takes the one behind `before`, NULL for the first, out of the queue. */
+static struct unit *unlink_after(struct file *file, struct unit *before)
 {
 	struct unit *unit = before != NULL ? before->next : file->first;
 
@@ -63,6 +64,13 @@ static struct unit *take_after(struct file *file, struct unit *before)
 	if (file->last == unit)
 		file->last = before;
 	unit->next = NULL;
+	return unit;
+}
+
+static struct unit *take_after(struct file *file, struct unit *before)
+{
+	struct unit *unit = unlink_after(file, before);
+
 	unit->granted = true;
 	file->holder = unit;
 	return unit;
@@ -293,12 +301,7 @@ static bool queue_leave(struct file *file, struct unit *unit)
 	if (!unit->granted) {
 		for (u = file->first; u != unit; u = u->next)
 			before = u;
-		if (before != NULL)
-			before->next = unit->next;
-		else
-			file->first = unit->next;
-		if (file->last == unit)
-			file->last = before;
+		unlink_after(file, before);
 	}
 	pthread_mutex_unlock(&file->lock);
 	return !unit->granted;
