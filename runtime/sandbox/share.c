@@ -5,10 +5,12 @@
  * too, the executors of a tenant in debt run only on what CPU is left (SCHED_IDLE: whoever wakes up
  * takes the CPU from them at once), and as all others again when it is paid. A tenant that is alone
  * is never set back. An executor that cannot come forward again, which takes CAP_SYS_NICE or an
- * RLIMIT_NICE of 15, ends with what it runs, and another takes its place. Places are shared likewise: a quarter of them is not for tenants in debt. The
- * debt outlives executors; the tenant is remembered until it is paid.
+ * RLIMIT_NICE of 15, ends with what it runs, and another takes its place. Places are shared
+ * likewise: a quarter of them is not for tenants in debt. The debt outlives executors; the tenant is
+ * remembered until it is paid.
  */
 #include "sandbox/sandbox_int.h"
+#include "sandbox/zygote.h"
 
 #include <sched.h>
 
@@ -96,7 +98,6 @@ bool sb_share_remembered(struct sb_tenant *tenant)
 bool sb_share_place(struct sb_exec *exec)
 {
 	struct sb_tenant *tenant = exec->tenant;
-	struct sched_param zero = { 0 };
 	int64_t now = sb_real_us();
 	bool among = contended(now);
 	int policy = among ? SCHED_OTHER : SCHED_BATCH;
@@ -107,7 +108,7 @@ bool sb_share_place(struct sb_exec *exec)
 		policy = SCHED_IDLE;
 	if (policy == exec->policy)
 		return true;
-	if (sched_setscheduler(exec->pid, policy, &zero) != 0) {
+	if (sb_place(exec->pid, policy) != 0) {
 		if (exec->behind)
 			return false; /* without privileges there is no way back up */
 		/* root without CAP_SYS_NICE has no right over another user's; that user has */

@@ -20,13 +20,18 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "sandbox/executor.h"
 #include "sandbox/lock.h"
 
-enum { LOOPS_MAX = 256 };
+enum {
+	LOOPS_MAX = 256,
+	NICE = 5, /* the loops' latency comes first */
+	SLICE_BEHIND_NS = 100000000,
+};
 
 struct child {
 	pid_t pid;
@@ -94,13 +99,39 @@ static void close_from(int first)
 
 /* ---- children ---- */
 
+/*
+ * The kernel's queue goes by deadlines, also between SCHED_IDLE and others: of many that burn there is
+ * always one whose turn was due before whoever wakes up, and it then has the CPU until the next
+ * tick, 4 ms. A slice of 100 ms puts their deadlines far off (Linux 6.12; before, it is ignored).
+ */
+int sb_place(pid_t pid, int policy)
+{
+	struct { /* struct sched_attr; glibc got it late, and linux/sched/types.h fights sched.h */
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attr = { .size = sizeof(attr), .policy = (uint32_t)policy, .nice = NICE };
+	struct sched_param zero = { 0 };
+
+	if (policy == SCHED_IDLE) { /* which takes no slice, but keeps one */
+		attr.policy = SCHED_BATCH;
+		attr.runtime = SLICE_BEHIND_NS;
+		syscall(SYS_sched_setattr, pid, &attr, 0);
+		return sched_setscheduler(pid, policy, &zero);
+	}
+	if (syscall(SYS_sched_setattr, pid, &attr, 0) == 0)
+		return 0;
+	return errno == ENOSYS ? sched_setscheduler(pid, policy, &zero) : -1;
+}
+
 static _Noreturn void child_main(int fd, uint32_t what)
 {
-	struct sched_param zero = { 0 };
 	sigset_t none;
 
-	setpriority(PRIO_PROCESS, 0, 5); /* the loops' latency comes first */
-	sched_setscheduler(0, what == ZYGOTE_SPAWN_BEHIND ? SCHED_IDLE : SCHED_BATCH, &zero);
+	setpriority(PRIO_PROCESS, 0, NICE);
+	sb_place(0, what == ZYGOTE_SPAWN_BEHIND ? SCHED_IDLE : SCHED_BATCH);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != self)
 		_exit(0);
@@ -184,11 +215,9 @@ static void spawn(int loop, const struct zygote_ask *ask)
 
 static void place(pid_t pid, int policy)
 {
-	struct sched_param zero = { 0 };
-
 	for (size_t i = 0; i < nchildren; i++) {
 		if (children[i].pid == pid)
-			sched_setscheduler(pid, policy, &zero);
+			sb_place(pid, policy);
 	}
 }
 
@@ -304,7 +333,9 @@ static void prepare(void)
 	double unused;
 
 	self = getpid();
-	setsid(); /* a terminal's Ctrl-C is the supervisor's to handle */
+	/* A terminal's Ctrl-C is the supervisor's to handle. Not a session: the kernel would share the
+	 * CPU out between sessions first, and nice and SCHED_IDLE hold within one only. */
+	setpgid(0, 0);
 	prctl(PR_SET_NAME, "apprun-sandbox", 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
 	/* Who ends the program may signal all of its processes: the end is the supervisor's to make. */

@@ -37,6 +37,9 @@ enum { ZYGOTE_CONTROL = 3 };
 /* Ends with the supervisor. */
 _Noreturn void sb_zygote_main(void);
 
+/* Executor `pid` (0: this one) is scheduled like that from now on: SCHED_... 0, or -1. */
+int sb_place(pid_t pid, int policy);
+
 /* SCM_RIGHTS in one message, on either side. Return bytes, or -1 with errno. */
 ssize_t sb_send_fds(int socket, const void *p, size_t n, const int *fds, size_t nfds);
 ssize_t sb_recv_fds(int socket, void *p, size_t n, int *fds, size_t nfds, int flags);

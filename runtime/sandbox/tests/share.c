@@ -128,12 +128,64 @@ static void long_main(void *arg)
 	ar_sandbox_close(AR_STR("long"));
 	rig_wait_here();
 	assert_string_equal(burns.slug, "sandbox/killed");
+	rig_until(behind_count() == 0);
 	rig_free(&burns);
 }
 
 static void a_long_call_does_not_begin_anew(void **state)
 {
 	rig_run(long_main, NULL);
+}
+
+/* As sched_getattr() tells it. 0: it does not, before Linux 6.12. */
+static uint64_t slice_ns(pid_t pid)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		uint32_t nice, priority;
+		uint64_t runtime, deadline, period;
+	} attr = { 0 };
+
+	syscall(SYS_sched_getattr, pid, &attr, sizeof(attr), 0);
+	return attr.runtime;
+}
+
+static void placed_main(void *arg)
+{
+	struct rig_call burns;
+	pid_t pids[16];
+	size_t n;
+	int behind = 0;
+
+	prepare(&burns, "placed", "while true do end");
+	burns.run.limits.cpu_soft_ms = burns.run.limits.cpu_hard_ms = 30000;
+	rig_begin(&burns);
+	rig_until(behind_beside_others() == 1);
+	n = rig_executors(pids, 16);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t slice = slice_ns(pids[i]);
+
+		if (getsid(pids[i]) != -1) /* an earlier test's may go */
+			assert_int_equal(getsid(pids[i]), getsid(0));
+		if (is_behind(pids[i]) && slice != 0)
+			assert_int_equal(slice, 100000000);
+		else
+			assert_in_range(slice, 0, 20000000);
+		behind += is_behind(pids[i]);
+	}
+	assert_int_equal(behind, 1);
+	assert_int_equal(getpgid(rig_zygote()), rig_zygote());
+	ar_sandbox_close(AR_STR("placed"));
+	rig_wait_here();
+	rig_until(behind_count() == 0);
+	rig_free(&burns);
+}
+
+/* Nice and SCHED_IDLE hold within a session, and without a long slice SCHED_IDLE holds others up. */
+static void who_is_behind_holds_nobody_up(void **state)
+{
+	rig_run(placed_main, NULL);
 }
 
 static void crowd_burns(void *arg)
@@ -213,6 +265,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(who_is_alone_is_not_set_back),
 		cmocka_unit_test(who_burns_beside_others_is_set_back),
 		cmocka_unit_test(a_paid_debt_is_forgotten),
+		cmocka_unit_test(who_is_behind_holds_nobody_up),
 		cmocka_unit_test(a_long_call_does_not_begin_anew),
 		cmocka_unit_test(a_crowd_that_burns_comes_to_its_end),
 	};
