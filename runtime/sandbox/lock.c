@@ -30,7 +30,7 @@
 
 #include "sandbox/executor.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #else
 #define SANITIZED 0
@@ -189,6 +189,9 @@ static const struct sock_filter filter[] = {
 #endif
 #if SANITIZED
 	PASS(SYS_sigaltstack),
+#endif
+#if defined(__SANITIZE_THREAD__) /* looks at the signal mask */
+	PASS(SYS_rt_sigprocmask),
 #endif
 	KILL,
 };
