@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "sandbox/tests/rig.h"
 #include "tests/security/sandbox_attacks.h"
@@ -22,8 +23,8 @@
 
 /* ---- processes, from outside ---- */
 
-static volatile bool watching;
-static volatile long most_kib; /* the largest executor that was seen since it was set to 0 */
+static atomic_bool watching;
+static atomic_long most_kib; /* the largest executor that was seen since it was set to 0 */
 
 static inline long status_kib(const char *pid, const char *what)
 {

@@ -11,6 +11,7 @@
 
 static struct tcp_server server, other;
 static char seen[65536]; /* head of the last request */
+static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int waiting, waiting_most;
 
 static inline void reply(int fd, const char *head, const char *body)
@@ -197,7 +198,9 @@ static inline void serve(struct tcp_server *self, int fd)
 		if (n >= sizeof(body) || !tcp_read_n(fd, body, n))
 			return;
 		body[n] = '\0';
+		pthread_mutex_lock(&seen_lock); /* connections are threads */
 		memcpy(seen, head, strlen(head) + 1);
+		pthread_mutex_unlock(&seen_lock);
 		if (sscanf(head, "%*s %1023s", path) != 1)
 			return;
 		if (!answer(self, fd, path, body)) {
