@@ -280,7 +280,7 @@ static int part_of(struct ar_call *call, const struct storage_object *object, in
 
 	*offset = 0;
 	*length = object->size;
-	if (call->http != NULL) {
+	if (call->http != NULL && ar_str_is(call->http->method, "GET")) {
 		range = ar_http_header(call->http, "range");
 		if_range = ar_http_header(call->http, "if-range");
 	}

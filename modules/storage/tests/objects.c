@@ -215,6 +215,10 @@ TEST(ranges)
 	assert_str(a.text, "234");
 	assert_str(wire_header(&a, "content-range"), "bytes 2-4/10");
 	assert_str(wire_header(&a, "accept-ranges"), "bytes");
+	a = wire_with(&t, "HEAD /buckets/b/objects/k", "", &extra);
+	assert_answer(a, 200, ""); /* ranges are of GET alone: RFC 9110, 14.2 */
+	assert_int_equal(a.call->reply.length, 10);
+	assert_null(wire_header(&a, "content-range").p);
 	headers[0].value = AR_STR("bytes=10-");
 	a = wire_with(&t, line, "", &extra);
 	assert_answer(a, 416, "range-not-satisfiable");
