@@ -56,13 +56,21 @@ struct ar_json *workflow_masked(struct ar_pool *pool, const struct workflow_mask
 struct ar_json *workflow_error_masked(struct ar_pool *pool, const struct workflow_mask *mask,
 				      const struct ar_json *error)
 {
-	struct ar_json *masked = workflow_masked(pool, mask, error), *fields;
+	struct ar_json *masked = workflow_masked(pool, mask, error), *fields, *open;
 
 	if (masked == error)
 		return masked;
 	fields = ar_json_get(error, "fields");
-	if (fields != NULL)
-		ar_json_set(masked, AR_STR("fields"), ar_json_copy(pool, fields));
+	if (fields == NULL || fields->type != AR_OBJECT)
+		return masked;
+	open = ar_json_new(pool, AR_OBJECT);
+	ar_json_each (f, fields) {
+		struct ar_json *code = ar_json_copy(pool, f);
+
+		ar_json_set(open, f->key,
+			    ar_json_copy(pool, ar_mask(pool, code, NULL, mask->texts)));
+	}
+	ar_json_set(masked, AR_STR("fields"), open);
 	return masked;
 }
 

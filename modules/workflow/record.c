@@ -233,10 +233,27 @@ static struct ar_json text_or_null(struct ar_pool *pool, const struct ar_json *v
 	return value != NULL ? AR_J_STR(ar_json_print(pool, value)) : AR_J_NULL;
 }
 
+AR_YIELDS int workflow_steps_wipe(struct ar_scope *scope, struct ar_str id)
+{
+	return ar_exec(scope,
+		       "UPDATE workflow_steps SET output = NULL, error = NULL WHERE run_id = ?",
+		       AR_ARGS(AR_J_STR(id)), NULL);
+}
+
+AR_YIELDS int workflow_steps_stop(struct ar_scope *scope, struct ar_str id)
+{
+	return ar_exec(scope,
+		       "UPDATE workflow_steps SET status = 'cancelled', next_ms = NULL "
+		       "WHERE run_id = ? AND status = 'waiting'",
+		       AR_ARGS(AR_J_STR(id)), NULL);
+}
+
 /* Until now the steps' outputs were needed as they were. */
 AR_YIELDS static int steps_mask(struct ar_scope *scope, const struct workflow_run *run,
 				const struct workflow_mask *mask)
 {
+	if (run->graph->nsteps == 0)
+		return workflow_steps_wipe(scope, run->id);
 	for (size_t i = 0; i < run->graph->nsteps; i++) {
 		const struct workflow_step_state *state = &run->states[i];
 		struct ar_json *output = state->output, *error;
@@ -262,16 +279,11 @@ AR_YIELDS static int steps_mask(struct ar_scope *scope, const struct workflow_ru
 /* A failed run does not wait any more. */
 AR_YIELDS static int waiting_end(struct ar_scope *scope, const struct workflow_run *run)
 {
-	bool waits = false;
+	bool waits = run->graph->nsteps == 0; /* who knows */
 
 	for (size_t i = 0; i < run->graph->nsteps; i++)
 		waits = waits || run->states[i].status == STEP_WAITING;
-	if (!waits)
-		return 0;
-	return ar_exec(scope,
-		       "UPDATE workflow_steps SET status = 'cancelled' WHERE run_id = ? "
-		       "AND status = 'waiting'",
-		       AR_ARGS(AR_J_STR(run->id)), NULL);
+	return waits ? workflow_steps_stop(scope, run->id) : 0;
 }
 
 /* With the end of a run its secrets go: what is kept has none. The run's row is held. */

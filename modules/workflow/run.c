@@ -193,6 +193,23 @@ struct step_rows {
 };
 
 /* A hidden step's output is not shown; until the run ends it is in the store. */
+static int row_write(struct ar_call *call, struct ar_jw *w, bool hidden,
+		     const struct step_rows *steps, const struct ar_rows *row)
+{
+	if (hidden && !ar_col_null(row, 3)) {
+		ar_jw_keyz(w, "output");
+		ar_jw_strz(w, "***");
+	} else if (masked_write(call, w, "output", &steps->mask, row, 3) != 0) {
+		return -1;
+	}
+	if (masked_write(call, w, "error", &steps->mask, row, 4) != 0)
+		return -1;
+	time_or_null(w, "next", row, 5);
+	time_or_null(w, "started", row, 6);
+	time_or_null(w, "finished", row, 7);
+	return 0;
+}
+
 static int step_write(struct ar_call *call, struct ar_jw *w, const struct workflow_step *step,
 		      const struct step_rows *steps, const struct ar_rows *row)
 {
@@ -207,19 +224,25 @@ static int step_write(struct ar_call *call, struct ar_jw *w, const struct workfl
 	ar_jw_str(w, row != NULL ? ar_col_str(row, 1) : begun);
 	ar_jw_keyz(w, "attempt");
 	ar_jw_int(w, row != NULL ? ar_col_int(row, 2) : 0);
-	if (row != NULL) {
-		if (step->hidden && !ar_col_null(row, 3)) {
-			ar_jw_keyz(w, "output");
-			ar_jw_strz(w, "***");
-		} else if (masked_write(call, w, "output", &steps->mask, row, 3) != 0) {
-			return -1;
-		}
-		if (masked_write(call, w, "error", &steps->mask, row, 4) != 0)
-			return -1;
-		time_or_null(w, "next", row, 5);
-		time_or_null(w, "started", row, 6);
-		time_or_null(w, "finished", row, 7);
-	}
+	if (row != NULL && row_write(call, w, step->hidden, steps, row) != 0)
+		return -1;
+	ar_jw_object_end(w);
+	return 0;
+}
+
+/* The workflow is gone: what there is of a run that ended was masked then, and says no action. */
+static int bare_write(struct ar_call *call, struct ar_jw *w, const struct step_rows *steps,
+		      const struct ar_rows *row)
+{
+	ar_jw_object(w);
+	ar_jw_keyz(w, "step");
+	ar_jw_str(w, ar_col_str(row, 0));
+	ar_jw_keyz(w, "status");
+	ar_jw_str(w, ar_col_str(row, 1));
+	ar_jw_keyz(w, "attempt");
+	ar_jw_int(w, ar_col_int(row, 2));
+	if (steps->over && row_write(call, w, false, steps, row) != 0)
+		return -1;
 	ar_jw_object_end(w);
 	return 0;
 }
@@ -236,7 +259,8 @@ static int steps_mask(struct ar_call *call, const struct workflow_graph *graph,
 			continue;
 		if (json_read(call->pool, ar_col_str(&rows, 3), &output) != 0)
 			return -1;
-		ar_mask_gather(call->pool, output, graph->secrets, steps->mask.texts);
+		ar_mask_gather(call->pool, output, graph != NULL ? graph->secrets : NULL,
+			       steps->mask.texts);
 	}
 	return 0;
 }
@@ -253,20 +277,21 @@ AR_YIELDS static int steps_read(struct ar_call *call, struct workflow_graph **re
 		return -1;
 	if (!ar_rows_next(&rows))
 		return ar_fail(AR_E_NOT_FOUND, "what", "run");
-	if (workflow_graph_get(call->tenant, call->pool, ar_col_str(&rows, 0), ret_graph) != 0 ||
+	if (run_graph(call, ar_col_str(&rows, 0), ret_graph) != 0 ||
 	    json_read(call->pool, ar_col_str(&rows, 1), &input) != 0)
 		return -1;
 	ret->over = !ar_str_is(ar_col_str(&rows, 2), "running");
 	ret->mask = workflow_mask(call->pool, *ret_graph, input);
 	if (ar_query(&call->scope, &ret->rows,
 		     "SELECT step, status, attempt, output, error, next_ms, started, finished "
-		     "FROM workflow_steps WHERE run_id = ?",
+		     "FROM workflow_steps WHERE run_id = ? ORDER BY started, step",
 		     AR_ARGS(AR_J_STR(ar_in_str(call, "id")))) != 0)
 		return -1;
 	return steps_mask(call, *ret_graph, ret);
 }
 
-/* All steps in an order that respects what they need, those not begun too. */
+/* All steps in an order that respects what they need, those not begun too; when the workflow is gone,
+ * those that have begun, as they did. */
 AR_YIELDS int workflow_run_steps(struct ar_call *call)
 {
 	struct workflow_graph *graph;
@@ -279,7 +304,10 @@ AR_YIELDS int workflow_run_steps(struct ar_call *call)
 	ar_jw_object(w);
 	ar_jw_keyz(w, "items");
 	ar_jw_array(w);
-	for (size_t o = 0; o < graph->nsteps; o++) {
+	while (graph == NULL && ar_rows_next(&steps.rows))
+		if (bare_write(call, w, &steps, &steps.rows) != 0)
+			return -1;
+	for (size_t o = 0; graph != NULL && o < graph->nsteps; o++) {
 		const struct workflow_step *step = &graph->steps[graph->order[o]];
 		struct ar_rows row = steps.rows;
 		bool found = false;
@@ -307,32 +335,49 @@ static void cancelled_tell(void *arg)
 	workflow_cancel(cancelled->database, cancelled->id);
 }
 
-/* The steps' outputs as they are kept from now on. */
-AR_YIELDS static int outputs_mask(struct ar_call *call, const struct workflow_graph *graph,
-				  struct ar_str id)
+/* What steps made, and why they failed, as it is kept from now on. */
+AR_YIELDS static int step_mask(struct ar_call *call, const struct workflow_step *step,
+			       const struct step_rows *steps, struct ar_str id)
+{
+	struct ar_json *values[2], masked[2] = { AR_J_NULL, AR_J_NULL };
+	bool same = true;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct ar_json *shown;
+
+		if (ar_col_null(&steps->rows, 3 + i))
+			continue;
+		if (json_read(call->pool, ar_col_str(&steps->rows, 3 + i), &values[i]) != 0)
+			return -1;
+		shown = i == 1         ? workflow_error_masked(call->pool, &steps->mask, values[i])
+			: step->hidden ? ar_json_str(call->pool, AR_STR("***"))
+				       : workflow_masked(call->pool, &steps->mask, values[i]);
+		same = same && shown == values[i];
+		masked[i] = AR_J_STR(ar_json_print(call->pool, shown));
+	}
+	if (same)
+		return 0;
+	return ar_exec(&call->scope,
+		       "UPDATE workflow_steps SET output = ?, error = ? WHERE run_id = ? AND "
+		       "step = ?",
+		       AR_ARGS(masked[0], masked[1], AR_J_STR(id), AR_J_STR(step->name)), NULL);
+}
+
+AR_YIELDS static int steps_keep(struct ar_call *call, const struct workflow_graph *graph,
+				struct ar_str id)
 {
 	struct step_rows steps;
 	struct workflow_graph *same;
 
+	if (graph == NULL)
+		return workflow_steps_wipe(&call->scope, id);
 	if (steps_read(call, &same, &steps) != 0)
 		return -1;
 	while (ar_rows_next(&steps.rows)) {
 		const struct workflow_step *step =
 			workflow_step_find(graph, ar_col_str(&steps.rows, 0));
-		struct ar_json *output, *masked;
 
-		if (step == NULL || ar_col_null(&steps.rows, 3))
-			continue;
-		if (json_read(call->pool, ar_col_str(&steps.rows, 3), &output) != 0)
-			return -1;
-		masked = step->hidden ? ar_json_str(call->pool, AR_STR("***"))
-				      : workflow_masked(call->pool, &steps.mask, output);
-		if (masked != output &&
-		    ar_exec(&call->scope,
-			    "UPDATE workflow_steps SET output = ? WHERE run_id = ? AND step = ?",
-			    AR_ARGS(AR_J_STR(ar_json_print(call->pool, masked)), AR_J_STR(id),
-				    AR_J_STR(step->name)),
-			    NULL) != 0)
+		if (step != NULL && step_mask(call, step, &steps, id) != 0)
 			return -1;
 	}
 	return 0;
@@ -350,17 +395,14 @@ AR_YIELDS static int cancel_write(struct ar_call *call, struct ar_str id, struct
 	mask = workflow_mask(call->pool, graph, input);
 	input = graph != NULL ? workflow_masked(call->pool, &mask, input)
 			      : ar_json_new(call->pool, AR_OBJECT);
-	if ((graph != NULL && outputs_mask(call, graph, id) != 0) ||
+	if (steps_keep(call, graph, id) != 0 ||
 	    ar_exec(&call->scope,
 		    "UPDATE workflow_runs SET status = 'cancelled', input = ?, wake = NULL, "
 		    "finished = ? WHERE id = ?",
 		    AR_ARGS(AR_J_STR(ar_json_print(call->pool, input)), AR_J_INT(ar_now_ms()),
 			    AR_J_STR(id)),
 		    NULL) != 0 ||
-	    ar_exec(&call->scope,
-		    "UPDATE workflow_steps SET status = 'cancelled' WHERE run_id = ? "
-		    "AND status = 'waiting'",
-		    AR_ARGS(AR_J_STR(id)), NULL) != 0 ||
+	    workflow_steps_stop(&call->scope, id) != 0 ||
 	    ar_timer_clear(&call->scope, workflow_timer_id(call->pool, id)) != 0)
 		return -1;
 	return workflow_finished_publish(&call->scope, id, workflow, "cancelled");

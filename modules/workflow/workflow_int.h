@@ -199,6 +199,10 @@ AR_YIELDS int workflow_run_finish(struct workflow_run *run);
 /* In the scope's unit: the run waits until then, and a timer of the bus brings it back. */
 AR_YIELDS int workflow_run_park(struct ar_scope *scope, const struct workflow_run *run,
 				int64_t due_ms);
+/* Of a run whose graph cannot be read: nobody knows what is secret in its steps. */
+AR_YIELDS int workflow_steps_wipe(struct ar_scope *scope, struct ar_str id);
+/* Steps that waited do so no more. */
+AR_YIELDS int workflow_steps_stop(struct ar_scope *scope, struct ar_str id);
 AR_YIELDS int workflow_finished_publish(struct ar_scope *scope, struct ar_str id,
 					struct ar_str workflow, const char *status);
 struct ar_str workflow_timer_id(struct ar_pool *pool, struct ar_str run_id);

@@ -156,9 +156,61 @@ static void version_gone(void *arg)
 	assert_status(run, "failed");
 	assert_member(run, "error.code", "\"workflow/version\"");
 	assert_member(run, "input", "{}");
+	assert_member(rig_of_run("workflows.get_run_steps", id), "items.0.status", "\"cancelled\"");
+	assert_member(rig_of_run("workflows.get_run_steps", id), "items.0.error", "null");
 }
 
 ONCE(a_version_that_cannot_run_ends_its_runs, version_gone)
+
+/* ---- a workflow that is gone ---- */
+
+static void cancel_and_delete(void *arg)
+{
+	struct ar_json *in = ar_json_new(rig_pool, AR_OBJECT), *ret;
+	struct ar_str id;
+
+	rig_put("w", "steps:\n"
+		     "  a: {action: probe.note, note: a}\n"
+		     "  b: {action: probe.fail, note: '${input.secretWord}', depends_on: a,"
+		     " retry: {delay: 1h}}\n"
+		     "  c: {action: probe.note, note: c, depends_on: b}\n");
+	id = rig_start("w", "{\"secretWord\":\"geheim99\"}");
+	keep(id);
+	for (int i = 0;
+	     i < 4000 &&
+	     rig_count("SELECT count(*) FROM bus_timer WHERE kind = 'workflow'", AR_NO_ARGS) == 0;
+	     i++)
+		ar_sleep(5);
+	assert_int_equal(rig_count("SELECT count(*) FROM workflow_steps WHERE error LIKE "
+				   "'%geheim99%'",
+				   AR_NO_ARGS),
+			 1);
+	rig_of_run("workflows.cancel_run", id);
+	/* Why a step failed is kept without secrets, too. */
+	assert_int_equal(rig_count("SELECT count(*) FROM workflow_steps WHERE error LIKE "
+				   "'%geheim99%'",
+				   AR_NO_ARGS),
+			 0);
+	ar_json_set(in, AR_STR("name"), ar_json_str(rig_pool, AR_STR("w")));
+	assert_ok(rig_try("workflows.delete", in, &ret));
+}
+
+/* After a restart: nobody remembers its graph. */
+static void steps_are_there(void *arg)
+{
+	struct ar_json *steps = rig_of_run("workflows.get_run_steps", ar_str(kept_id));
+
+	assert_member(steps, "items.0.step", "\"a\"");
+	assert_member(steps, "items.0.status", "\"succeeded\"");
+	assert_member(steps, "items.0.output.note", "\"a\"");
+	assert_member(steps, "items.1.step", "\"b\"");
+	assert_member(steps, "items.1.status", "\"cancelled\"");
+	assert_member(steps, "items.1.error.code", "\"unavailable\"");
+	assert_member(steps, "items.1.next", "null");
+	assert_int_equal(ar_json_get(steps, "items")->count, 2);
+}
+
+ONCE(steps_outlive_their_workflow, cancel_and_delete, steps_are_there)
 
 /* ---- a long line ---- */
 
@@ -296,6 +348,7 @@ int main(void)
 		cmocka_unit_test(a_step_has_one_result),
 		cmocka_unit_test(a_run_has_one_driver),
 		cmocka_unit_test(a_version_that_cannot_run_ends_its_runs),
+		cmocka_unit_test(steps_outlive_their_workflow),
 		cmocka_unit_test(a_long_line_ends),
 		cmocka_unit_test(a_busy_tenant_can_be_deleted),
 		cmocka_unit_test(what_ended_long_ago_goes),
