@@ -52,16 +52,101 @@ static const char *message_text(struct ar_pool *pool, struct ar_str message)
 	return ar_strz(pool, message);
 }
 
+int64_t function_status(const struct ar_json *value)
+{
+	const struct ar_json *status = ar_json_get(value, "status");
+
+	if (status == NULL || (status->type != AR_INT && status->type != AR_FLOAT))
+		return 0;
+	if (status->type == AR_INT)
+		return status->i;
+	return status->f >= 100 && status->f < 1000 && status->f == (double)(int64_t)status->f
+		       ? (int64_t)status->f
+		       : 0;
+}
+
+/* The texts of an object as parameters of a message. */
+static struct ar_err_param *params_of(struct ar_pool *pool, const struct ar_json *object)
+{
+	struct ar_err_param *params = NULL;
+
+	if (object == NULL || object->type != AR_OBJECT)
+		return NULL;
+	ar_json_each (m, object) {
+		struct ar_err_param *param;
+
+		if (m->type != AR_STRING)
+			continue;
+		param = ar_new(pool, struct ar_err_param);
+		*param = (struct ar_err_param){ message_text(pool, m->key),
+						message_text(pool, m->s), params };
+		params = param;
+	}
+	return params;
+}
+
+/* What the code said; where it said nothing, or passed on what the platform said to it (which begins
+ * with the platform's code), our words for that. */
+static const char *refusal_text(const struct function_call *call, const struct ar_json *value,
+				const struct ar_err_def *def)
+{
+	struct ar_str code = ar_json_text(value, "code", AR_STR(""));
+	struct ar_str message = ar_json_text(value, "message", AR_STR("")), text = AR_STR_NONE;
+
+	if (message.n == 0 && code.n == 0)
+		text = ar_message(call->pool, call->language, function_refused_words(def), NULL);
+	else if (code.n > 0 && code.n < 100 && ar_str_starts(message, code))
+		text = ar_message(call->pool, call->language, ar_strz(call->pool, code),
+				  params_of(call->pool, value));
+	if (text.n == 0)
+		text = message.n > 0 ? message : code;
+	return message_text(call->pool, text);
+}
+
+#define FIELDS_MAX 50
+
+/* fields = { size = "too big" }: what is wrong with what the caller sent. */
+static void refusal_fields(const struct function_call *call, const struct ar_err_def *def,
+			   const struct ar_json *value)
+{
+	const struct ar_json *fields = ar_json_get(value, "fields");
+	const struct ar_json *all = ar_json_get(value, "fieldParams");
+	size_t n = 0;
+
+	if (fields == NULL || fields->type != AR_OBJECT)
+		return;
+	ar_json_each (f, fields) {
+		struct ar_str code = f->type == AR_STRING ? f->s : AR_STR_NONE;
+		const struct ar_err_param *params =
+			all != NULL && all->type == AR_OBJECT
+				? params_of(call->pool, ar_json_get_str(all, f->key))
+				: NULL;
+		const char *first[4] = { NULL };
+
+		if (code.n == 0 || n == FIELDS_MAX)
+			continue;
+		n++;
+		for (size_t i = 0; i < 2 && params != NULL; i++, params = params->next) {
+			first[2 * i] = params->key;
+			first[2 * i + 1] = params->value;
+		}
+		ar_fail_field_as(def, message_text(call->pool, f->key),
+				 message_text(call->pool, code), first[0], first[1], first[2],
+				 first[3]);
+	}
+}
+
 /* error{ status = 404, code = "shop/no-such-order", message = "..." }: the code's own refusal. */
 static int refusal(const struct function_call *call, const struct ar_json *value, struct ar_str run)
 {
-	const struct ar_err_def *def = function_refused(ar_json_number(value, "status", 0));
+	const struct ar_err_def *def = function_refused(function_status(value));
 	const char *code = message_text(call->pool, ar_json_text(value, "code", AR_STR("")));
-	const char *message = message_text(call->pool, ar_json_text(value, "message", AR_STR("")));
 
-	return ar_fail_over(def, "function", ar_strz(call->pool, call->name), "run",
-			    ar_strz(call->pool, run), "reason", code, "message",
-			    message[0] != '\0' ? message : code);
+	ar_fail_over(def, "function", ar_strz(call->pool, call->name), "run",
+		     ar_strz(call->pool, run), "reason", code, "message",
+		     refusal_text(call, value, def));
+	refusal_fields(call, def, value);
+	return -1;
 }
 
 /* A fault's message may say anything of the code and its data: people hear it who may read both, and
@@ -89,7 +174,7 @@ static int failure(const struct function_call *call, const struct ar_sandbox_res
 	if (error != NULL) {
 		value = ar_json_get(error, "value");
 		if (value != NULL && value->type == AR_OBJECT &&
-		    function_refused(ar_json_number(value, "status", 0)) != NULL)
+		    function_refused(function_status(value)) != NULL)
 			return refusal(call, value, run);
 		return ar_fail_over(
 			FUNCTION_E_FAILED, "function", name, "run", run_z, "message",
@@ -166,6 +251,7 @@ AR_YIELDS static int run_for(struct ar_call *call, struct ar_str name, const str
 		.input = input,
 		.cause = cause,
 		.trace_id = call->trace_id,
+		.language = call->language,
 		.depth = call->depth,
 		.caller = call->who,
 	};

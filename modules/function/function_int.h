@@ -17,6 +17,8 @@ extern const struct ar_err_def FUNCTION_E_LIBRARY[1];    /* 422 function/library
 extern const struct ar_err_def FUNCTION_E_REPLY[1];      /* 500 function/reply */
 /* What code says with error{status = ...}: one row for each status that it may choose. */
 extern const struct ar_err_def *function_refused(int64_t status); /* NULL: not one of them */
+/* The slug of what a refusal says that has no words of its own. */
+const char *function_refused_words(const struct ar_err_def *def);
 
 #define FUNCTION_ALLOW "functions.call" /* who may call, when the function does not say */
 
@@ -49,6 +51,7 @@ struct function_call {
 	const struct ar_json *input;
 	const char *cause; /* "http", "event", "call" */
 	struct ar_str trace_id;
+	struct ar_str language; /* of who hears of a refusal; empty: English */
 	int depth;
 	const struct ar_who *caller; /* whose right to call was checked; goes into the context */
 };
@@ -58,6 +61,9 @@ AR_YIELDS int function_run(const struct function_call *call, struct function_cod
 AR_YIELDS int function_http(struct ar_call *call);
 AR_YIELDS int function_execute(struct ar_call *call);
 AR_YIELDS int function_deliver(struct ar_delivery *delivery);
+
+/* `status` of what code returned or raised: a whole number, also one of a division; else 0. */
+int64_t function_status(const struct ar_json *value);
 
 /* ---- http.c ---- */
 

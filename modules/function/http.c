@@ -88,12 +88,7 @@ int function_http_input(struct ar_call *call, struct ar_json **ret)
 /* {status, headers, body} and nothing else, with a status */
 static bool is_reply(const struct ar_json *output)
 {
-	const struct ar_json *status;
-
-	if (output->type != AR_OBJECT)
-		return false;
-	status = ar_json_get(output, "status");
-	if (status == NULL || status->type != AR_INT)
+	if (output->type != AR_OBJECT || function_status(output) == 0)
 		return false;
 	ar_json_each (m, output)
 		if (!ar_str_is(m->key, "status") && !ar_str_is(m->key, "headers") &&
@@ -194,7 +189,7 @@ int function_http_reply(struct ar_call *call, struct ar_json *output)
 
 	if (!is_reply(output))
 		return ar_reply_value(call, output);
-	status = ar_json_number(output, "status", 200);
+	status = function_status(output);
 	if (status < 200 || status > 599)
 		return ar_fail(FUNCTION_E_REPLY, "reason", "status");
 	if (headers_reply(call, ar_json_get(output, "headers"), &type) != 0)

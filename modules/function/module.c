@@ -17,6 +17,16 @@ static const struct ar_err_def refused[] = {
 	{ "function/too-many-requests", 429 }, { "function/unavailable", 503 },
 };
 
+static const char *const refused_words[] = {
+	"function/no-words", "unauthorized",      "forbidden",         "not-found",
+	"conflict",          "function/no-words", "too-many-requests", "unavailable",
+};
+
+const char *function_refused_words(const struct ar_err_def *def)
+{
+	return refused_words[def - refused];
+}
+
 const struct ar_err_def *function_refused(int64_t status)
 {
 	for (size_t i = 0; i < AR_COUNT(refused); i++)

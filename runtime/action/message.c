@@ -241,12 +241,15 @@ struct ar_str ar_message(struct ar_pool *pool, struct ar_str accept_language, co
 struct ar_str error_field_text(struct ar_pool *pool, struct ar_str accept_language,
 			       const struct ar_err *err, const struct ar_err_field *field)
 {
+	struct ar_str text;
+
 	messages_ready();
-	return say((struct speech){ .pool = pool,
+	text = say((struct speech){ .pool = pool,
 				    .language = negotiate(accept_language),
 				    .params = field->params,
 				    .below = err->below },
 		   ar_printf(pool, "field/%s", field->code));
+	return text.n > 0 ? text : ar_str(field->code); /* a function's own words */
 }
 
 struct ar_str ar_error_text(struct ar_pool *pool, struct ar_str accept_language,

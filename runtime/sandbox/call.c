@@ -215,12 +215,32 @@ static void add_params(struct ar_pool *pool, struct ar_json *to, const struct ar
 	}
 }
 
+static struct ar_json *member_of(struct ar_pool *pool, struct ar_json *object, const char *name)
+{
+	struct ar_json *member = ar_json_get(object, name);
+
+	if (member == NULL) {
+		member = ar_json_new(pool, AR_OBJECT);
+		ar_json_set(object, copy(pool, name), member);
+	}
+	return member;
+}
+
+/* fields: {path: code}, and fieldParams: {path: {name: value}} where a code has some. */
+static void add_field(struct ar_pool *pool, struct ar_json *v, const struct ar_err_field *field)
+{
+	ar_json_set(member_of(pool, v, "fields"), copy(pool, field->path),
+		    ar_json_str(pool, copy(pool, field->code)));
+	if (field->params != NULL)
+		add_params(pool, member_of(pool, member_of(pool, v, "fieldParams"), field->path),
+			   field->params);
+}
+
 /* {code, status, message, fields, and the parameters}; what is for the log only stays here. */
 static struct ar_json *error_value(struct ar_pool *pool, const struct ar_err *err)
 {
 	struct ar_json *v = ar_json_new(pool, AR_OBJECT);
 	struct ar_str message = ar_str(err->def->slug);
-	struct ar_json *fields = NULL;
 
 	for (const struct ar_err_param *p = err->params; p != NULL; p = p->next)
 		message = ar_strf(pool, "%.*s%s%s: %s", AR_FMT(message),
@@ -230,13 +250,8 @@ static struct ar_json *error_value(struct ar_pool *pool, const struct ar_err *er
 	ar_json_set(v, AR_STR("code"), ar_json_str(pool, ar_str(err->def->slug)));
 	ar_json_set(v, AR_STR("status"), ar_json_int(pool, err->def->status));
 	ar_json_set(v, AR_STR("message"), ar_json_str(pool, message));
-	for (const struct ar_err_field *f = err->fields; f != NULL; f = f->next) {
-		if (fields == NULL) {
-			fields = ar_json_new(pool, AR_OBJECT);
-			ar_json_set(v, AR_STR("fields"), fields);
-		}
-		ar_json_set(fields, copy(pool, f->path), ar_json_str(pool, copy(pool, f->code)));
-	}
+	for (const struct ar_err_field *f = err->fields; f != NULL; f = f->next)
+		add_field(pool, v, f);
 	add_params(pool, v, err->params);
 	return v;
 }

@@ -258,16 +258,19 @@ static void find_place(lua_State *T, uint32_t *line, struct ar_str *module)
 
 static struct ar_str message_of(lua_State *T, char *room, size_t n)
 {
+	static const char *const members[] = { "message", "code" };
 	size_t len = 0;
 	const char *s = NULL;
 
 	if (lua_type(T, -1) == LUA_TSTRING || lua_type(T, -1) == LUA_TNUMBER) {
 		s = lua_tolstring(T, -1, &len);
 	} else if (lua_type(T, -1) == LUA_TTABLE) {
-		lua_pushliteral(T, "message");
-		if (lua_rawget(T, -2) == LUA_TSTRING)
-			s = lua_tolstring(T, -1, &len);
-		lua_pop(T, 1);
+		for (size_t i = 0; s == NULL && i < AR_COUNT(members); i++) {
+			lua_pushstring(T, members[i]);
+			if (lua_rawget(T, -2) == LUA_TSTRING) /* which the table holds on to */
+				s = lua_tolstring(T, -1, &len);
+			lua_pop(T, 1);
+		}
 	}
 	if (s != NULL)
 		return ar_str_n(s, AR_MIN(len, (size_t)MESSAGE_MAX));

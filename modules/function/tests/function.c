@@ -186,7 +186,6 @@ TEST(failures_say_what_happened)
 		  "function/not-found", "message", "no such order" },
 		{ "error{status=404, code='shop/none'}", 404, "function/not-found", "reason",
 		  "shop/none" },
-		{ "error{status=429}", 429, "function/too-many-requests", "message", "" },
 		{ "error{status=418, message='tea'}", 500, "function/failed", "message", "" },
 		{ "error{status='404'}", 500, "function/failed", "message", "" },
 		{ "while true do end", 500, "function/limit", "limit", "sandbox/cpu-limit" },
@@ -218,6 +217,75 @@ TEST(failures_say_what_happened)
 		assert_int_equal(strlen(ar_err_param(a.err, "run")), AR_ID_LEN);
 		assert_true(strlen(ar_err_param(a.err, rows[i].param)) <= 1000);
 	}
+}
+
+/* What a refusal says to people: its own words, or ours in their language; and which fields. */
+TEST(refusals_are_said)
+{
+	static const struct {
+		const char *body;
+		int status;
+		const char *en, *zh, *path, *value; /* title; a member of the problem */
+	} rows[] = {
+		{ "error{status=404}", 404, "Not found", "未找到", "code", "function/not-found" },
+		{ "error{status=400}", 400, "The function refused this", "函数拒绝了这个请求",
+		  "code", "function/refused" },
+		{ "error{status=404, code='shop/none'}", 404, "shop/none", "shop/none",
+		  "params.reason", "shop/none" },
+		{ "error{status=404, code='not-found', message='no such order'}", 404,
+		  "no such order", "no such order", "params.reason", "not-found" },
+		{ "error{status=808 / 2, message='half'}", 404, "half", "half", "code",
+		  "function/not-found" },
+		{ "error{status=404.5, message='half'}", 500, "The function f failed: half",
+		  "函数 f 运行失败：half", "code", "function/failed" },
+		{ "error{code='shop/none'}", 500, "The function f failed: shop/none",
+		  "函数 f 运行失败：shop/none", "code", "function/failed" },
+		{ "return apprun.auth.get_user{id='01a21480-81c8-70dc-ad0d-d4cf9f81a4a0'}", 404,
+		  "Not found", "未找到", "params.reason", "not-found" },
+		{ "return apprun.no.such_thing{}", 404, "There is no action no.such_thing",
+		  "没有名为 no.such_thing 的操作", "params.reason", "action/unknown" },
+		{ "return apprun.auth.create_user{email='x', password='y'}", 422,
+		  "Some fields are not right", "部分字段有误", "fields.password.message",
+		  "must be at least 8 long" },
+		{ "return apprun.auth.create_user{email='x', password='y'}", 422,
+		  "Some fields are not right", "部分字段有误", "fields.email.code", "email" },
+		{ "error{status=422, message='no', fields={size='too big'}}", 422, "no", "no",
+		  "fields.size.message", "too big" },
+		{ "error{status=422, message='no', fields={size=1}}", 422, "no", "no", "fields",
+		  "" },
+		{ "error{status=422, message='no', fields='size'}", 422, "no", "no", "fields", "" },
+	};
+	struct wire_extra extra = { .bearer = admin, .language = "en" };
+
+	for (size_t i = 0; i < AR_COUNT(rows); i++) {
+		struct answer a;
+
+		put(t, admin, "f", ar_printf(t->pool, "return function()\n%s\nend", rows[i].body),
+		    ",\"permissions\":[\"auth.users.read\",\"auth.users.write\"]");
+		extra.language = "zh-CN";
+		a = wire_with(t, "POST /functions/f/execute", "{}", &extra);
+		if (a.status != rows[i].status ||
+		    strcmp(wire_text(t, &a, "title"), rows[i].zh) != 0)
+			fail_msg("%s: %.*s", rows[i].body, AR_FMT(a.text));
+		extra.language = "en";
+		a = wire_with(t, "POST /functions/f/execute", "{}", &extra);
+		if (strcmp(wire_text(t, &a, "title"), rows[i].en) != 0 ||
+		    strcmp(wire_text(t, &a, rows[i].path), rows[i].value) != 0)
+			fail_msg("%s: %.*s", rows[i].body, AR_FMT(a.text));
+	}
+}
+
+TEST(null_is_an_absent_key)
+{
+	struct answer a;
+
+	put(t, admin, "f",
+	    "return function(i) return {a = i.a == nil, b = i.b[2] == json.null, c = json.null} "
+	    "end",
+	    "");
+	a = call(t, admin, "f", "{\"a\":null,\"b\":[1,null]}");
+	assert_answer(a, 200, "");
+	assert_string_equal(ar_strz(t->pool, a.text), "{\"a\":true,\"b\":true,\"c\":null}");
 }
 
 TEST(calls_inside_of_calls_end)
@@ -285,6 +353,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(asks_who_may_call),
 		cmocka_unit_test(the_code_has_its_own_rights),
 		cmocka_unit_test(failures_say_what_happened),
+		cmocka_unit_test(refusals_are_said),
+		cmocka_unit_test(null_is_an_absent_key),
 		cmocka_unit_test(calls_inside_of_calls_end),
 		cmocka_unit_test(libraries),
 		cmocka_unit_test(many_functions),

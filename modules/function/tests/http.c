@@ -104,6 +104,10 @@ TEST(a_table_goes_as_http)
 		    ANYONE);
 		assert_answer(wire(t, NULL, "GET /fn/f", ""), 500, "function/reply");
 	}
+	put(t, admin, "f", "return function() return {status=402 / 2, body='made'} end", "");
+	a = wire(t, admin, "GET /fn/f", "");
+	assert_answer(a, 201, "");
+	assert_true(ar_str_is(a.text, "made"));
 	put(t, admin, "f", "return function() return {status=302, headers={Location='/x'}} end",
 	    "");
 	a = wire(t, NULL, "GET /fn/f", "");
