@@ -18,9 +18,14 @@
 
 #define OUT_MAX 1024 /* UTF-16 units of one formatted piece */
 
+/* ICU's names of errors are for those who program with it. */
 static int fail_icu(UErrorCode code)
 {
-	return ar_fail(I18N_E_ARGUMENT, "reason", u_errorName(code));
+	if (code == U_NUMBER_SKELETON_SYNTAX_ERROR)
+		return ar_fail(I18N_E_ARGUMENT, "reason", "not a number skeleton");
+	if (code == U_BUFFER_OVERFLOW_ERROR)
+		return ar_fail(I18N_E_ARGUMENT, "reason", "too long");
+	return ar_fail(I18N_E_ARGUMENT, "reason", "not a usable format");
 }
 
 /* NUL-terminated UTF-16 of a valid text. */

@@ -282,6 +282,16 @@ TEST(formats)
 	assert_answer(wire(&t, NULL, "POST /i18n/format",
 			   "{\"kind\":\"number\",\"value\":1,\"locale\":\"en\"}"),
 		      401, "unauthorized");
+	/* What ICU calls its error says nothing to people. */
+	struct wire_extra extra = { .bearer = user, .language = "zh-CN" };
+	struct answer a = wire_with(&t, "POST /i18n/format",
+				    "{\"kind\":\"number\",\"value\":1,\"locale\":\"en\","
+				    "\"skeleton\":\"rubbish\"}",
+				    &extra);
+
+	assert_answer(a, 422, "i18n/argument");
+	assert_string_equal(wire_text(&t, &a, "title"),
+			    "消息的参数无法格式化：不是可用的数字骨架（例如 ::.00 或 ::percent）");
 	wire_release(&t);
 }
 
