@@ -11,6 +11,7 @@
 #include "bus/bus.h"
 
 extern const struct ar_err_def AUTH_E_CREDENTIALS[1];   /* 401 auth/credentials */
+extern const struct ar_err_def AUTH_E_REFERENCED[1];    /* 409 auth/user-referenced: by records */
 extern const struct ar_err_def AUTH_E_EMAIL_TAKEN[1];   /* 409 auth/email-taken */
 extern const struct ar_err_def AUTH_E_SIGNUP_CLOSED[1]; /* 403 auth/signup-closed */
 extern const struct ar_err_def AUTH_E_REFRESH[1];       /* 401 auth/refresh-token */

@@ -4,6 +4,7 @@
 #include "auth/auth_int.h"
 
 const struct ar_err_def AUTH_E_CREDENTIALS[1] = { { "auth/credentials", 401 } };
+const struct ar_err_def AUTH_E_REFERENCED[1] = { { "auth/user-referenced", 409 } };
 const struct ar_err_def AUTH_E_EMAIL_TAKEN[1] = { { "auth/email-taken", 409 } };
 const struct ar_err_def AUTH_E_SIGNUP_CLOSED[1] = { { "auth/signup-closed", 403 } };
 const struct ar_err_def AUTH_E_REFRESH[1] = { { "auth/refresh-token", 401 } };
@@ -13,8 +14,11 @@ const struct ar_err_def AUTH_E_ESCALATION[1] = { { "auth/escalation", 403 } };
 const struct ar_err_def AUTH_E_LAST_ADMIN[1] = { { "auth/last-admin", 409 } };
 
 static const struct ar_err_def *const errors[] = {
-	AUTH_E_CREDENTIALS, AUTH_E_EMAIL_TAKEN, AUTH_E_SIGNUP_CLOSED, AUTH_E_REFRESH, AUTH_E_REUSED,
-	AUTH_E_ROLE_EXISTS, AUTH_E_ESCALATION,  AUTH_E_LAST_ADMIN,    NULL,
+	AUTH_E_REFERENCED,  AUTH_E_CREDENTIALS,
+	AUTH_E_EMAIL_TAKEN, AUTH_E_SIGNUP_CLOSED,
+	AUTH_E_REFRESH,     AUTH_E_REUSED,
+	AUTH_E_ROLE_EXISTS, AUTH_E_ESCALATION,
+	AUTH_E_LAST_ADMIN,  NULL,
 };
 
 /* ---- what goes in and out ---- */

@@ -329,10 +329,12 @@ AR_YIELDS int auth_user_delete(struct ar_call *call)
 	struct ar_str id = ar_in_str(call, "id");
 	bool admin;
 
-	if (auth_may_manage(call, id) != 0 || is_admin(call, id, &admin) != 0 ||
-	    ar_exec(&call->scope, "DELETE FROM auth_users WHERE id = ?", AR_ARGS(AR_J_STR(id)),
-		    NULL) != 0 ||
-	    last_admin_check(call, admin) != 0 || auth_changes(call) != 0 ||
+	if (auth_may_manage(call, id) != 0 || is_admin(call, id, &admin) != 0)
+		return -1;
+	if (ar_exec(&call->scope, "DELETE FROM auth_users WHERE id = ?", AR_ARGS(AR_J_STR(id)),
+		    NULL) != 0)
+		return ar_err_is(AR_E_REFERENCE) ? ar_fail_over(AUTH_E_REFERENCED) : -1;
+	if (last_admin_check(call, admin) != 0 || auth_changes(call) != 0 ||
 	    auth_event(call, "auth.user.deleted", id, NULL, AR_STR_NONE) != 0)
 		return -1;
 	return ar_reply_none(call);

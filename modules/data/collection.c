@@ -117,6 +117,8 @@ AR_YIELDS int data_collection_create(struct ar_call *call)
 		return -1;
 	if (data_schema_find(schema, name) != NULL)
 		return ar_fail_field_as(DATA_E_EXISTS, "name", "unique");
+	if (ar_str_is(name, DATA_PEOPLE))
+		return ar_fail_field("name", "reserved");
 	if (schema->count >= DATA_COLLECTIONS_MAX)
 		return ar_fail(DATA_E_FULL, "what", "collections", "max", "500");
 	if (given == NULL)

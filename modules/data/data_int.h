@@ -27,6 +27,9 @@ extern const struct ar_err_def DATA_E_FULL[1];       /* 422 data/too-many: what,
 #define DATA_INDEXED_MAX     600 /* characters of a text under an index: what PostgreSQL takes */
 #define DATA_HOPS_MAX        4   /* relations in one path */
 
+#define DATA_PEOPLE "users" /* as a relation names the tenant's users: auth's table */
+
+#define DATA_PEOPLE_READ   "auth.users.read"
 #define DATA_RECORDS_READ  "data.records.read"
 #define DATA_RECORDS_WRITE "data.records.write"
 #define DATA_SCHEMA_READ   "data.collections.read"
@@ -68,6 +71,9 @@ extern const char *const data_fixed_names[]; /* of the first three; ends with NU
 enum data_rule_name { RULE_LIST, RULE_VIEW, RULE_CREATE, RULE_UPDATE, RULE_DELETE, DATA_RULES };
 extern const char *const data_rule_names[]; /* "list", ... ends with NULL */
 
+/* Arguments: the collection's id and revision. PostgreSQL asks it with each write of a record. */
+#define DATA_SAME_COLLECTION "EXISTS (SELECT 1 FROM data_collections WHERE id = ? AND revision = ?)"
+
 struct data_rule {
 	bool set;             /* false: only who has the permission */
 	bool broken;          /* set, but it does not compile any more: nobody */
@@ -90,6 +96,7 @@ struct data_collection {
 	const char *columns; /* r."id", ..., in the order of cells */
 	const char *get_sql, *insert_sql, *delete_sql;
 	struct ar_map *by_name; /* struct data_field */
+	bool people;            /* the tenant's users, which are no collection: of relations only */
 };
 
 struct data_schema {
@@ -99,6 +106,7 @@ struct data_schema {
 	struct data_collection **list; /* by name */
 	size_t count;
 	struct ar_map *by_name;
+	struct data_collection *people; /* what "users" is to relations; not in the list */
 };
 
 /* ---- schema.c ---- */
@@ -109,7 +117,7 @@ AR_YIELDS int data_schema_get(struct ar_call *call, const struct data_schema **r
 /* For who changes it: nobody else does until the unit, which it begins, ends; what it gives is what
  * is there now. */
 AR_YIELDS int data_schema_lock(struct ar_call *call, const struct data_schema **ret);
-/* Begins the unit of a record to be made, when it makes sure of what c says: AR_E_CONFLICT when that
+/* Begins the unit of a record to be made or changed, when it makes sure of what c says: AR_E_CONFLICT when that
  * is no longer so. With PostgreSQL the statement itself asks. */
 AR_YIELDS int data_schema_hold(struct ar_call *call, const struct data_collection *c);
 /* AR_E_NOT_FOUND with what: collection. */
@@ -123,6 +131,9 @@ AR_YIELDS int data_collection_get(struct ar_call *call, struct ar_str name,
 AR_YIELDS int data_failed(struct ar_call *call, const struct data_collection *c);
 const struct data_collection *data_schema_find(const struct data_schema *schema,
 					       struct ar_str name);
+/* What a relation leads to: a collection, or DATA_PEOPLE. NULL: there is none. */
+const struct data_collection *data_schema_target(const struct data_schema *schema,
+						 struct ar_str name);
 const struct data_field *
 data_field_find(const struct data_collection *collection,
 		struct ar_str name); /* a field of the definition, or NULL */

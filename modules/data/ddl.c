@@ -47,7 +47,7 @@ static void add_column(const struct ar_call *call, struct ar_sql *sql,
 	if (field->type != DATA_RELATION || field->multiple)
 		return;
 	ar_sql_add(sql, " REFERENCES ");
-	ar_sql_name(sql, ar_strf(call->pool, "c_%.*s", AR_FMT(field->target)));
+	ar_sql_add(sql, data_schema_target(c->schema, field->target)->table);
 	ar_sql_add(sql, " (\"id\")");
 }
 

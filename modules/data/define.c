@@ -190,7 +190,7 @@ static int check_type(const struct definer *d, const struct ar_json *field,
 		return f->target.n == 0 ? 0 : refuse(d, "collection", "not-for-type");
 	if (f->target.n == 0)
 		return refuse(d, "collection", "required");
-	if (!ar_str_eq(f->target, d->self) && data_schema_find(d->schema, f->target) == NULL)
+	if (!ar_str_eq(f->target, d->self) && data_schema_target(d->schema, f->target) == NULL)
 		return refuse(d, "collection", "not-found");
 	return 0;
 }

@@ -53,9 +53,10 @@ static const struct builtin *builtin_find(struct ar_str name)
 static bool may_look(const struct resolver *r, const struct data_collection *to)
 {
 	const struct data_rule *rule = &to->rules[RULE_VIEW];
+	const char *permission = to->people ? DATA_PEOPLE_READ : DATA_RECORDS_READ;
 
 	return r->call == NULL || (rule->set && rule->expr == NULL && !rule->broken) ||
-	       ar_who_may(r->call->who, AR_STR(DATA_RECORDS_READ));
+	       ar_who_may(r->call->who, ar_str(permission));
 }
 
 static const char *relation_sql(struct ar_pool *pool, const struct relation *relation)
@@ -83,12 +84,14 @@ static bool relation_find(const struct resolver *r, const struct ar_str *parts, 
 	size_t used = 1;
 
 	while (field != NULL && field->type == DATA_RELATION && !field->multiple && used < nparts) {
-		to = data_schema_find(r->collection->schema, field->target);
+		to = data_schema_target(r->collection->schema, field->target);
 		if (to == NULL || relation->nhops == DATA_HOPS_MAX || !may_look(r, to))
 			return false;
 		relation->hops[relation->nhops++] = (struct hop){ field, to };
 		relation->builtin = builtin_find(parts[used]);
 		relation->last = field = data_field_find(to, parts[used++]);
+		if (to->people && relation->builtin != NULL && relation->builtin->cell != CELL_ID)
+			return false; /* auth keeps its times as numbers */
 		if (field == NULL && relation->builtin == NULL)
 			return false;
 	}

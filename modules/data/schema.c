@@ -7,6 +7,8 @@
  */
 #include "data/data_int.h"
 
+#include <assert.h>
+
 #define FEW_FIELDS 16 /* are compared one by one: quicker than a digest of the name */
 
 const char *const data_type_names[] = { "text", "int",    "float", "bool",     "date", "datetime",
@@ -90,9 +92,7 @@ static const char *insert_sql(const struct data_collection *c, struct ar_pool *p
 		ar_sql_add(&sql, ", ?");
 		ar_sql_add(&sql, data_cast(c, &c->fields[i]));
 	}
-	ar_sql_add(&sql, asks ? " WHERE EXISTS (SELECT 1 FROM data_collections WHERE id = ? AND "
-				"revision = ?)"
-			      : ")");
+	ar_sql_add(&sql, asks ? " WHERE " DATA_SAME_COLLECTION : ")");
 	return ar_sql_text(&sql);
 }
 
@@ -109,7 +109,9 @@ static void make_sql(struct data_collection *c, struct ar_pool *pool)
 	c->columns = ar_sql_text(&sql);
 	c->get_sql =
 		ar_printf(pool, "SELECT %s FROM %s AS r WHERE r.\"id\" = ?", c->columns, c->table);
-	c->delete_sql = ar_printf(pool, "DELETE FROM %s WHERE \"id\" = ?", c->table);
+	c->delete_sql =
+		ar_printf(pool, "DELETE FROM %s WHERE \"id\" = ?%s", c->table,
+			  c->schema->dialect == AR_POSTGRES ? " AND " DATA_SAME_COLLECTION : "");
 	c->insert_sql = insert_sql(c, pool);
 }
 
@@ -122,6 +124,30 @@ static void schema_free(void *value)
 	ar_map_free(schema->by_name, NULL);
 }
 
+/* Of a user, records may follow what says who it is; how it signs in is auth's. */
+static struct data_collection *people_new(struct data_schema *schema)
+{
+	static const char fields[] = "[{\"name\":\"email\",\"type\":\"email\"},"
+				     "{\"name\":\"name\",\"type\":\"text\"},"
+				     "{\"name\":\"locale\",\"type\":\"text\"}]";
+	struct data_collection *c = ar_new(schema->pool, struct data_collection);
+	struct ar_json *list = NULL;
+
+	if (ar_json_parse(schema->pool, ar_str(fields), NULL, &list) != 0)
+		assert(!"the fields of users");
+	c->schema = schema;
+	c->name = AR_STR(DATA_PEOPLE);
+	c->people = true;
+	c->table = "\"auth_users\"";
+	c->fields = ar_new_n(schema->pool, struct data_field, list->count);
+	ar_json_each (f, list) {
+		field_init(schema->pool, &c->fields[c->nfields], f, 1 + c->nfields);
+		c->nfields++;
+	}
+	c->get_sql = "SELECT r.\"id\" FROM \"auth_users\" AS r WHERE r.\"id\" = ?";
+	return c;
+}
+
 struct data_schema *data_schema_new(struct ar_pool *pool, enum ar_dialect dialect)
 {
 	static _Atomic uint64_t numbers;
@@ -132,6 +158,7 @@ struct data_schema *data_schema_new(struct ar_pool *pool, enum ar_dialect dialec
 	schema->dialect = dialect;
 	schema->list = ar_new_n(pool, struct data_collection *, DATA_COLLECTIONS_MAX + 1);
 	schema->by_name = ar_map_new();
+	schema->people = people_new(schema);
 	ar_defer(pool, schema_free, schema);
 	return schema;
 }
@@ -275,6 +302,15 @@ AR_YIELDS int data_schema_get(struct ar_call *call, const struct data_schema **r
 const struct data_collection *data_schema_find(const struct data_schema *schema, struct ar_str name)
 {
 	return ar_map_get(schema->by_name, name);
+}
+
+/* A collection that was called so before the name was reserved keeps its relations. */
+const struct data_collection *data_schema_target(const struct data_schema *schema,
+						 struct ar_str name)
+{
+	const struct data_collection *own = data_schema_find(schema, name);
+
+	return own != NULL || !ar_str_is(name, DATA_PEOPLE) ? own : schema->people;
 }
 
 const struct data_field *data_field_find(const struct data_collection *collection,

@@ -117,7 +117,7 @@ static AR_YIELDS int fail_reference(struct ar_call *call, const struct data_coll
 	for (size_t i = 0; i < c->nfields; i++) {
 		const struct data_field *field = &c->fields[i];
 		const struct ar_json *value = ar_json_get_str(record, field->name);
-		const struct data_collection *to = data_schema_find(c->schema, field->target);
+		const struct data_collection *to = data_schema_target(c->schema, field->target);
 
 		if (field->type != DATA_RELATION || field->multiple || value == NULL ||
 		    to == NULL || value->type != AR_STRING)
@@ -154,7 +154,7 @@ static AR_YIELDS int check_lists(struct ar_call *call, const struct data_collect
 		if (field == NULL || field->type != DATA_RELATION || !field->multiple ||
 		    list->type != AR_ARRAY)
 			continue;
-		to = data_schema_find(c->schema, field->target);
+		to = data_schema_target(c->schema, field->target);
 		ar_json_each (id, list) {
 			if (ar_query(&call->scope, &rows, to->get_sql, AR_ARGS(*id)) != 0)
 				return -1;
@@ -163,6 +163,36 @@ static AR_YIELDS int check_lists(struct ar_call *call, const struct data_collect
 		}
 	}
 	return 0;
+}
+
+/* ---- while a collection changes ---- */
+
+/* Who comes in while the collection changes waits until that is stored, if nothing was done in this
+ * unit before, nor is to be done at its commit. */
+static AR_YIELDS int tried(struct ar_call *call,
+			   AR_YIELDS int (*once)(struct ar_call *call,
+						 const struct data_collection **ret_c))
+{
+	const struct data_collection *c = NULL;
+	const struct ar_scope *scope = &call->scope;
+	bool alone = scope->uow == NULL && scope->before == NULL && scope->after == NULL;
+
+	for (int i = 0; once(call, &c) != 0; i++) {
+		data_failed(call, c);
+		if (!alone || i == TRIES || !ar_err_is(AR_E_CONFLICT))
+			return -1;
+		ar_rollback(&call->scope);
+		ar_err_clear();
+		if (ar_sleep(WAIT_MS << i) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The statement wrote nothing: its row is held, so it was the collection that changed. */
+static int held_still(int64_t written)
+{
+	return written == 1 ? 0 : ar_fail(AR_E_CONFLICT, "what", "collection");
 }
 
 /* ---- create ---- */
@@ -227,7 +257,7 @@ static AR_YIELDS int insert(struct ar_call *call, const struct data_collection *
 		return -1;
 	if (ar_exec(&call->scope, c->insert_sql, args, c->nfields + (asks ? 5 : 3), &made) != 0)
 		return fail_write(call, c, record);
-	return made == 1 ? 0 : ar_fail(AR_E_CONFLICT, "what", "collection");
+	return held_still(made);
 }
 
 static struct ar_str location(struct ar_pool *pool, struct ar_str id)
@@ -272,24 +302,9 @@ static AR_YIELDS int create(struct ar_call *call, const struct data_collection *
 	return reply_record(call, &made, 1, 201);
 }
 
-/* Who comes in while the collection changes waits until that is stored, if nothing was done in this
- * unit before, nor is to be done at its commit. */
 AR_YIELDS int data_record_create(struct ar_call *call)
 {
-	const struct data_collection *c = NULL;
-	const struct ar_scope *scope = &call->scope;
-	bool alone = scope->uow == NULL && scope->before == NULL && scope->after == NULL;
-
-	for (int i = 0; create(call, &c) != 0; i++) {
-		data_failed(call, c);
-		if (!alone || i == TRIES || !ar_err_is(AR_E_CONFLICT))
-			return -1;
-		ar_rollback(&call->scope);
-		ar_err_clear();
-		if (ar_sleep(WAIT_MS << i) != 0)
-			return -1;
-	}
-	return 0;
+	return tried(call, create);
 }
 
 /* ---- change ---- */
@@ -319,7 +334,8 @@ static AR_YIELDS int take(struct ar_call *call, enum data_rule_name rule,
 		return -1;
 	record.collection = *ret_c;
 	may = data_may(call, *ret_c, rule);
-	if (may < 0 || data_row_get(call, *ret_c, ar_in_str(call, "id"), true, ret_rows) != 0)
+	if (may < 0 || data_schema_hold(call, *ret_c) != 0 ||
+	    data_row_get(call, *ret_c, ar_in_str(call, "id"), true, ret_rows) != 0)
 		return -1;
 	if (may == 0 && data_rule_test(call, &record, rule, input, &yes) != 0)
 		return -1;
@@ -353,6 +369,7 @@ static AR_YIELDS int update(struct ar_call *call, const struct data_collection *
 {
 	struct ar_sql sql;
 	const char *text;
+	int64_t made;
 
 	ar_sql_init(&sql, call->pool);
 	ar_sql_add(&sql, "UPDATE ");
@@ -371,12 +388,19 @@ static AR_YIELDS int update(struct ar_call *call, const struct data_collection *
 	}
 	ar_sql_add(&sql, " WHERE \"id\" = ");
 	ar_sql_bind(&sql, AR_J_STR(ar_json_text(record, "id", AR_STR_NONE)));
+	if (c->schema->dialect == AR_POSTGRES) {
+		ar_sql_add(&sql, " AND EXISTS (SELECT 1 FROM data_collections WHERE id = ");
+		ar_sql_bind(&sql, AR_J_STR(c->id));
+		ar_sql_add(&sql, " AND revision = ");
+		ar_sql_bind(&sql, AR_J_INT(c->revision));
+		ar_sql_add(&sql, ")");
+	}
 	text = ar_sql_text(&sql);
 	if (check_lists(call, c, record) != 0)
 		return -1;
-	if (ar_exec(&call->scope, text, sql.args, sql.nargs, NULL) != 0)
+	if (ar_exec(&call->scope, text, sql.args, sql.nargs, &made) != 0)
 		return fail_write(call, c, record);
-	return 0;
+	return held_still(made);
 }
 
 static AR_YIELDS int change(struct ar_call *call, bool whole, const struct data_collection **ret_c)
@@ -409,18 +433,24 @@ static AR_YIELDS int change(struct ar_call *call, bool whole, const struct data_
 	return reply_record(call, &after, revision + 1, 200);
 }
 
+static AR_YIELDS int replace(struct ar_call *call, const struct data_collection **ret_c)
+{
+	return change(call, true, ret_c);
+}
+
+static AR_YIELDS int patch(struct ar_call *call, const struct data_collection **ret_c)
+{
+	return change(call, false, ret_c);
+}
+
 AR_YIELDS int data_record_replace(struct ar_call *call)
 {
-	const struct data_collection *c = NULL;
-
-	return change(call, true, &c) == 0 ? 0 : data_failed(call, c);
+	return tried(call, replace);
 }
 
 AR_YIELDS int data_record_patch(struct ar_call *call)
 {
-	const struct data_collection *c = NULL;
-
-	return change(call, false, &c) == 0 ? 0 : data_failed(call, c);
+	return tried(call, patch);
 }
 
 /* ---- delete ---- */
@@ -460,13 +490,19 @@ static AR_YIELDS int delete (struct ar_call *call, const struct data_collection 
 	struct ar_json *record;
 	struct written gone;
 	struct ar_rows rows;
+	int64_t made;
 
 	if (take(call, RULE_DELETE, NULL, ret_c, &rows) != 0)
 		return -1;
 	c = *ret_c;
 	record = data_row_object(call->pool, c, &rows);
-	if (ar_exec(&call->scope, c->delete_sql, AR_ARGS(AR_J_STR(id)), NULL) != 0)
+	const struct ar_json args[] = { AR_J_STR(id), AR_J_STR(c->id), AR_J_INT(c->revision) };
+	size_t nargs = c->schema->dialect == AR_POSTGRES ? AR_COUNT(args) : 1; /* delete_sql */
+
+	if (ar_exec(&call->scope, c->delete_sql, args, nargs, &made) != 0)
 		return ar_err_is(AR_E_REFERENCE) ? fail_referenced(call, c, id) : -1;
+	if (held_still(made) != 0)
+		return -1;
 	gone = written(call, c, record);
 	if (publish(call, c, "data.record.deleted", &gone, NULL) != 0)
 		return -1;
@@ -475,7 +511,5 @@ static AR_YIELDS int delete (struct ar_call *call, const struct data_collection 
 
 AR_YIELDS int data_record_delete(struct ar_call *call)
 {
-	const struct data_collection *c = NULL;
-
-	return delete (call, &c) == 0 ? 0 : data_failed(call, c);
+	return tried(call, delete);
 }

@@ -135,6 +135,7 @@ struct late {
 	struct world *w;
 	int rc;
 	const struct ar_err_def *def;
+	const char *id;
 	bool ended;
 };
 
@@ -184,6 +185,76 @@ TEST(a_collection_that_changes_meanwhile_is_a_conflict)
 		AR_E_CONFLICT);
 	assert_fails(CALL(w, "data.list_records", "{'collection':'moving'}"), AR_E_CONFLICT);
 	ar_pool_free(pool);
+}
+
+static void late_changes(void *arg)
+{
+	struct late *late = arg;
+	struct world own = *late->w;
+
+	own.pool = ar_pool_new();
+	BLAMES(&own, "n", "too-large", "data.update_record",
+	       "{'collection':'tighter','id':'%s','data':{'n':50}}", late->id);
+	BLAMES(&own, "n", "too-large", "data.replace_record",
+	       "{'collection':'tighter','id':'%s','data':{'n':50}}", late->id);
+	ar_pool_free(own.pool);
+	late->ended = true;
+}
+
+/* Who waited for the change holds the record against the collection as it is then. */
+TEST(a_change_is_held_against_the_collection_as_it_is)
+{
+	struct ar_pool *pool = ar_pool_new();
+	struct late late = { .w = w };
+	struct ar_scope scope;
+
+	GOOD(w, "data.create_collection",
+	     "{'name':'tighter','fields':[{'name':'n','type':'int','max':90}]}");
+	late.id =
+		id_of(w, GOOD(w, "data.create_record", "{'collection':'tighter','data':{'n':1}}"));
+	ar_scope_init(&scope, w->tenant->db, pool);
+	assert_ok(ar_exec(&scope,
+			  "UPDATE data_collections SET revision = revision + 1, "
+			  "definition = REPLACE(definition, '90', '9') WHERE name = ?",
+			  AR_ARGS(AR_J_Z("tighter")), NULL));
+	assert_ok(ar_tenant_changes(w->tenant, &data_slot, &scope));
+	if (ar_db_dialect(w->tenant->db) == AR_SQLITE) /* the unit has the database */
+		ar_go("late", late_changes, &late, AR_NO_DEADLINE);
+	assert_ok(ar_commit(&scope));
+	if (ar_db_dialect(w->tenant->db) != AR_SQLITE)
+		ar_go("late", late_changes, &late, AR_NO_DEADLINE);
+	while (!late.ended)
+		assert_ok(ar_sleep(1));
+	ar_pool_free(pool);
+}
+
+/* This loop has not heard of it, and never will. */
+TEST(no_record_changes_under_an_old_collection)
+{
+	const char *const calls[] = { "data.update_record", "data.replace_record" };
+	struct ar_json *record;
+	struct ar_scope scope;
+
+	GOOD(w, "data.create_collection",
+	     "{'name':'deaf','fields':[{'name':'n','type':'int'}],'rules':{'update':''}}");
+	record = GOOD(w, "data.create_record", "{'collection':'deaf','data':{'n':1}}");
+	GOOD(w, "data.create_collection", "{'name':'other'}"); /* what was held before is not now */
+	GOOD(w, "data.get_record", "{'collection':'deaf','id':'%s'}", id_of(w, record));
+	ar_scope_init(&scope, w->tenant->db, w->pool);
+	assert_ok(ar_exec(&scope,
+			  "UPDATE data_collections SET revision = revision + 1 WHERE name = ?",
+			  AR_ARGS(AR_J_Z("deaf")), NULL));
+	assert_ok(ar_commit(&scope));
+	for (size_t i = 0; i < AR_COUNT(calls); i++)
+		assert_fails(CALL(w, calls[i], "{'collection':'deaf','id':'%s','data':{'n':2}}",
+				  id_of(w, record)),
+			     AR_E_CONFLICT);
+	assert_fails(
+		CALL(w, "data.delete_record", "{'collection':'deaf','id':'%s'}", id_of(w, record)),
+		AR_E_CONFLICT);
+	assert_string_equal(
+		text_of(w, GOOD(w, "data.list_records", "{'collection':'deaf','fields':'n'}")),
+		"{\"items\":[{\"n\":1}],\"nextCursor\":null,\"prevCursor\":null}");
 }
 
 struct creator {
@@ -295,6 +366,8 @@ int main(void)
 		cmocka_unit_test(tags_guard_changes),
 		cmocka_unit_test(every_change_has_its_event),
 		cmocka_unit_test(a_collection_that_changes_meanwhile_is_a_conflict),
+		cmocka_unit_test(a_change_is_held_against_the_collection_as_it_is),
+		cmocka_unit_test(no_record_changes_under_an_old_collection),
 		cmocka_unit_test(records_made_while_a_field_is_added_have_its_default),
 		cmocka_unit_test(a_record_made_while_its_collection_is_deleted_is_not_lost),
 	};
