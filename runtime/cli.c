@@ -2,8 +2,7 @@
  * cli.c - tenant, call, function and workflow: from words to one request, from its answer to lines.
  *
  * With --json the answer is printed as it came (problems too, on standard output); without, people
- * get what they need to read, and problems on standard error. The language of problems follows
- * LC_ALL, LC_MESSAGES or LANG.
+ * get what they need to read, and problems on standard error, in their language (cli_say.h).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 
 #include "cli.h"
 #include "cli_http.h"
+#include "cli_say.h"
 #include "json/json.h"
 
 #define INPUT_MAX (16u << 20)
@@ -24,12 +24,6 @@ struct cli {
 	const char *tenant, *input, *email, *permissions;
 	bool json, yes;
 };
-
-static int usage(const char *what)
-{
-	fprintf(stderr, "apprun: %s\nTry: apprun help\n", what);
-	return CLI_USAGE;
-}
 
 /* ---- words ---- */
 
@@ -52,13 +46,13 @@ static int parse_option(struct cli *cli, int argc, char **argv, int *at)
 			continue;
 		if (rows[i].flag != NULL)
 			return equals == NULL ? (*rows[i].flag = true, 0)
-					      : usage("a switch takes no value");
+					      : cli_wrong("cli/switch-value", NULL);
 		if (equals == NULL && *at + 1 >= argc)
-			return usage(ar_printf(cli->pool, "%s wants a value", word));
+			return cli_wrong("cli/wants-value", "option", word, NULL);
 		*rows[i].value = equals != NULL ? equals + 1 : argv[++*at];
 		return 0;
 	}
-	return usage(ar_printf(cli->pool, "there is no option %s", word));
+	return cli_wrong("cli/no-option", "option", word, NULL);
 }
 
 static char *default_tenant;
@@ -83,7 +77,7 @@ static int parse_words(struct cli *cli, int argc, char **argv)
 		if (option)
 			continue;
 		if (cli->nwords == WORDS_MAX)
-			return usage("too many words");
+			return cli_wrong("cli/too-many-words", NULL);
 		cli->words[cli->nwords++] = argv[i];
 	}
 	return 0;
@@ -108,7 +102,7 @@ static int read_file(struct cli *cli, const char *path, struct ar_str *ret)
 
 	if (f != NULL && f != stdin)
 		fclose(f);
-	return rc == 0 ? 0 : usage(ar_printf(cli->pool, "cannot read %s", path));
+	return rc == 0 ? 0 : cli_wrong("cli/cannot-read", "file", path, NULL);
 }
 
 /* --input: JSON, @FILE or -. */
@@ -121,7 +115,7 @@ static int read_input(struct cli *cli, struct ar_json **ret)
 	    read_file(cli, cli->input + (cli->input[0] == '@'), &text) != 0)
 		return CLI_USAGE;
 	if (ar_json_parse(cli->pool, text, &limits, ret) != 0 || (*ret)->type != AR_OBJECT)
-		return usage("the input is not a JSON object");
+		return cli_wrong("cli/not-an-object", NULL);
 	return 0;
 }
 
@@ -135,18 +129,27 @@ static void print_json(const struct cli *cli, const struct ar_json *value)
 	putchar('\n');
 }
 
+static const char *text_of(const struct cli *cli, const struct ar_json *object, const char *name)
+{
+	return ar_strz(cli->pool, ar_json_text(object, name, AR_STR("?")));
+}
+
 static void print_problem(const struct cli_answer *answer)
 {
-	const struct ar_json *fields =
-		answer->json != NULL ? ar_json_get(answer->json, "fields") : NULL;
-	struct ar_str title = AR_STR("the server's answer cannot be read");
-	struct ar_str code = AR_STR("?");
+	const struct ar_json *fields, *params;
+	struct ar_str what = AR_STR("");
 
-	if (answer->json != NULL) {
-		title = ar_json_text(answer->json, "title", title);
-		code = ar_json_text(answer->json, "code", code);
+	if (answer->json == NULL) {
+		cli_complain("cli/unreadable", NULL);
+		return;
 	}
-	fprintf(stderr, "apprun: %.*s (%.*s)\n", AR_FMT(title), AR_FMT(code));
+	fields = ar_json_get(answer->json, "fields");
+	params = ar_json_get(answer->json, "params");
+	if (answer->status == 404 && params != NULL)
+		what = ar_json_text(params, "what", what);
+	fprintf(stderr, "apprun: %.*s%s%.*s (%.*s)\n",
+		AR_FMT(ar_json_text(answer->json, "title", AR_STR("?"))), what.n > 0 ? ": " : "",
+		AR_FMT(what), AR_FMT(ar_json_text(answer->json, "code", AR_STR("?"))));
 	if (fields == NULL || fields->type != AR_OBJECT)
 		return;
 	ar_json_each (field, fields) {
@@ -186,7 +189,7 @@ static int call_action(struct cli *cli, const char *action, struct ar_json *inpu
 	struct ar_json *body = ar_json_new(cli->pool, AR_OBJECT), *reply;
 
 	if (cli->tenant == NULL)
-		return usage("which tenant? --tenant NAME");
+		return cli_wrong("cli/which-tenant", NULL);
 	put(cli, body, "tenant", cli->tenant);
 	put(cli, body, "action", action);
 	ar_json_set(body, AR_STR("input"), input);
@@ -215,11 +218,11 @@ static int tenant_create(struct cli *cli)
 	if (cli->json) {
 		print_json(cli, reply);
 	} else {
-		printf("made tenant %s\n", cli->words[2]);
-		if (admin != NULL)
-			printf("administrator  %.*s\npassword       %.*s\n",
-			       AR_FMT(ar_json_text(admin, "email", AR_STR(""))),
-			       AR_FMT(ar_json_text(admin, "password", AR_STR(""))));
+		cli_print("cli/made-tenant", "name", cli->words[2], NULL);
+		if (admin != NULL) {
+			cli_print("cli/administrator", "value", text_of(cli, admin, "email"), NULL);
+			cli_print("cli/password", "value", text_of(cli, admin, "password"), NULL);
+		}
 	}
 	return CLI_OK;
 }
@@ -257,18 +260,16 @@ static int tenant_delete(struct cli *cli)
 	struct ar_json *reply;
 
 	if (!cli->yes)
-		return usage(ar_printf(cli->pool,
-				       "this deletes everything of %s for good; add --yes",
-				       cli->words[2]));
+		return cli_wrong("cli/delete-yes", "name", cli->words[2], NULL);
 	for (const char *c = cli->words[2]; *c != '\0'; c++) {
 		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-", *c) == NULL)
-			return usage("that is no tenant's name");
+			return cli_wrong("cli/not-a-name", NULL);
 	}
 	int rc = ask(cli, "DELETE", ar_printf(cli->pool, "/platform/v1/tenants/%s", cli->words[2]),
 		     NULL, &reply);
 
 	if (rc == CLI_OK && !cli->json)
-		printf("deleted tenant %s\n", cli->words[2]);
+		cli_print("cli/deleted-tenant", "name", cli->words[2], NULL);
 	return rc;
 }
 
@@ -313,8 +314,10 @@ static int function_deploy(struct cli *cli)
 	int rc = call_action(cli, "functions.put", input, &output);
 
 	if (rc == CLI_OK && !cli->json && output != NULL) {
-		printf("deployed %s, version %lld\n", cli->words[2],
-		       (long long)ar_json_number(output, "number", 0));
+		cli_print("cli/deployed", "name", cli->words[2], "number",
+			  ar_printf(cli->pool, "%lld",
+				    (long long)ar_json_number(output, "number", 0)),
+			  NULL);
 		return CLI_OK;
 	}
 	return show_output(cli, rc, output);
@@ -331,8 +334,8 @@ static int workflow_run(struct cli *cli)
 	int rc = call_action(cli, "workflows.run", input, &output);
 
 	if (rc == CLI_OK && !cli->json && output != NULL) {
-		printf("run %.*s: %.*s\n", AR_FMT(ar_json_text(output, "id", AR_STR("?"))),
-		       AR_FMT(ar_json_text(output, "status", AR_STR("?"))));
+		cli_print("cli/run", "id", text_of(cli, output, "id"), "status",
+			  text_of(cli, output, "status"), NULL);
 		return CLI_OK;
 	}
 	return show_output(cli, rc, output);
@@ -368,9 +371,9 @@ static int run_command(struct cli *cli)
 			found = c;
 	}
 	if (found == NULL)
-		return usage("there is no such command");
+		return cli_wrong("cli/no-command", NULL);
 	if (cli->nwords != found->words)
-		return usage(ar_printf(cli->pool, "usage: apprun %s", found->usage));
+		return cli_wrong("cli/usage", "usage", found->usage, NULL);
 	return found->run(cli);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_say.h"
 #include "config/config.h"
 #include "modules/modules.h"
 
@@ -35,14 +36,42 @@ static const char overview[] =
 	"Exit codes: 0 done; 1 the server refused; 2 wrong usage or setting; 3 server, store or\n"
 	"port cannot be reached; 4 not signed in or not allowed.\n";
 
+static const char overview_zh[] =
+	"apprun - 多租户后端，一个程序\n"
+	"\n"
+	"  apprun serve [--demo]                       启动服务器\n"
+	"  apprun tenant create NAME [--email EMAIL]   创建租户及其首位管理员\n"
+	"  apprun tenant list                          列出租户\n"
+	"  apprun tenant delete NAME --yes             删除租户及其全部内容\n"
+	"  apprun call ACTION --tenant T [--input JSON|@FILE|-]\n"
+	"                                              以系统身份调用任一操作\n"
+	"  apprun function deploy NAME FILE --tenant T [--permissions a,b]\n"
+	"                                              部署函数\n"
+	"  apprun workflow run NAME --tenant T [--input JSON|@FILE|-]\n"
+	"                                              启动一次流程运行\n"
+	"  apprun version                              版本\n"
+	"  apprun help [COMMAND|settings|actions|ACTION]\n"
+	"\n"
+	"每个命令都接受 --json、--help 和 --data FOLDER（默认 ./data）。设置项可写成 --NAME "
+	"VALUE、\n"
+	"环境变量 APPRUN_NAME，或写入 FOLDER/apprun.json。APPRUN_TENANT 可代替 --tenant。\n"
+	"\n"
+	"退出码：0 成功；1 服务器拒绝；2 命令或设置有误；3 无法使用服务器、存储或端口；\n"
+	"4 未登录或无权限。\n";
+
 #define WITH_TENANT                                                                                \
 	"  --tenant T     whose; APPRUN_TENANT in the environment stands for it\n"                 \
 	"  --json         print the answer, or the problem, as JSON\n"                             \
 	"  --data FOLDER  of the server; without one running on it, the command brings its own\n"
 #define WITH_INPUT "  --input JSON   an object; @FILE reads it from a file, - from standard input\n"
+#define WITH_TENANT_ZH                                                                             \
+	"  --tenant T     哪个租户；可用环境变量 APPRUN_TENANT 代替\n"                \
+	"  --json         以 JSON 输出应答或错误\n"                                        \
+	"  --data FOLDER  服务器的数据目录；没有服务器在其上运行时，命令会临时启动一个\n"
+#define WITH_INPUT_ZH "  --input JSON   一个对象；@FILE 从文件读取，- 从标准输入读取\n"
 
 static const struct topic {
-	const char *name, *text;
+	const char *name, *text, *zh;
 } commands[] = {
 	{ "serve",
 	  "apprun serve [--demo] [--json] [--SETTING VALUE ...]\n"
@@ -51,6 +80,13 @@ static const struct topic {
 	  "\n"
 	  "  --demo   make the tenant `demo` with sample content, and data/first-login.json\n"
 	  "  --json   print {\"url\", \"pid\"} in one line once it answers\n"
+	  "\n",
+	  "apprun serve [--demo] [--json] [--SETTING VALUE ...]\n"
+	  "\n"
+	  "启动服务器，直到收到 SIGINT 或 SIGTERM：届时处理中的请求会先完成。\n"
+	  "\n"
+	  "  --demo   创建带有示例内容的租户 demo，以及 data/first-login.json\n"
+	  "  --json   就绪后以一行输出 {\"url\", \"pid\"}\n"
 	  "\n" },
 	{ "tenant",
 	  "apprun tenant create NAME [--email EMAIL]\n"
@@ -61,24 +97,49 @@ static const struct topic {
 	  "password, once. `delete` removes all that the tenant has, for good.\n"
 	  "\n"
 	  "  --email EMAIL  of the first administrator; default admin@NAME.example\n"
-	  "  --json         print the answer, or the problem, as JSON\n" },
-	{ "call", "apprun call ACTION --tenant T [--input JSON|@FILE|-]\n"
-		  "\n"
-		  "Calls any action, as the system, and prints what it gives.\n"
-		  "\n" WITH_INPUT WITH_TENANT "\n"
-		  "`apprun help actions` lists them; `apprun help auth.create_user` shows one.\n" },
+	  "  --json         print the answer, or the problem, as JSON\n",
+	  "apprun tenant create NAME [--email EMAIL]\n"
+	  "apprun tenant list\n"
+	  "apprun tenant delete NAME --yes\n"
+	  "\n"
+	  "NAME 由 1 到 39 个 a-z、0-9 和 - 组成。create 会显示首位管理员的密码，仅此一次。\n"
+	  "delete 永久删除租户的全部内容。\n"
+	  "\n"
+	  "  --email EMAIL  首位管理员的邮箱；默认 admin@NAME.example\n"
+	  "  --json         以 JSON 输出应答或错误\n" },
+	{ "call",
+	  "apprun call ACTION --tenant T [--input JSON|@FILE|-]\n"
+	  "\n"
+	  "Calls any action, as the system, and prints what it gives.\n"
+	  "\n" WITH_INPUT WITH_TENANT "\n"
+	  "`apprun help actions` lists them; `apprun help auth.create_user` shows one.\n",
+	  "apprun call ACTION --tenant T [--input JSON|@FILE|-]\n"
+	  "\n"
+	  "以系统身份调用任一操作，并输出其结果。\n"
+	  "\n" WITH_INPUT_ZH WITH_TENANT_ZH "\n"
+	  "`apprun help actions` 列出全部操作；`apprun help auth.create_user` 说明其中一个。\n" },
 	{ "function",
 	  "apprun function deploy NAME FILE --tenant T [--permissions a,b]\n"
 	  "\n"
 	  "Deploys a Lua source file (- for standard input) as a new version; the same source\n"
 	  "again makes none.\n"
 	  "\n"
-	  "  --permissions a,b   what it may do, beside answering\n" WITH_TENANT },
-	{ "workflow", "apprun workflow run NAME --tenant T [--input JSON|@FILE|-]\n"
-		      "\n"
-		      "Starts a durable run and prints its id.\n"
-		      "\n" WITH_INPUT WITH_TENANT },
-	{ "version", "apprun version [--json]\n" },
+	  "  --permissions a,b   what it may do, beside answering\n" WITH_TENANT,
+	  "apprun function deploy NAME FILE --tenant T [--permissions a,b]\n"
+	  "\n"
+	  "把 Lua 源文件（- 表示标准输入）部署为新版本；源码相同则不产生新版本。\n"
+	  "\n"
+	  "  --permissions a,b   除应答之外允许它做什么\n" WITH_TENANT_ZH },
+	{ "workflow",
+	  "apprun workflow run NAME --tenant T [--input JSON|@FILE|-]\n"
+	  "\n"
+	  "Starts a durable run and prints its id.\n"
+	  "\n" WITH_INPUT WITH_TENANT,
+	  "apprun workflow run NAME --tenant T [--input JSON|@FILE|-]\n"
+	  "\n"
+	  "启动一次持久运行，并输出其 id。\n"
+	  "\n" WITH_INPUT_ZH WITH_TENANT_ZH },
+	{ "version", "apprun version [--json]\n", "apprun version [--json]\n" },
 };
 
 /* ---- one action ---- */
@@ -257,7 +318,7 @@ static bool help_command(const char *name)
 {
 	for (size_t i = 0; i < AR_COUNT(commands); i++)
 		if (strcmp(commands[i].name, name) == 0) {
-			fputs(commands[i].text, stdout);
+			fputs(cli_speaks_chinese() ? commands[i].zh : commands[i].text, stdout);
 			if (strcmp(name, "serve") == 0)
 				help_settings();
 			return true;
@@ -272,17 +333,13 @@ int cli_help(const char *topic, const char *below, bool json)
 	if (action)
 		topic = below;
 	if (topic == NULL)
-		fputs(overview, stdout);
+		fputs(cli_speaks_chinese() ? overview_zh : overview, stdout);
 	else if (strcmp(topic, "settings") == 0)
 		help_settings();
 	else if (strcmp(topic, "actions") == 0)
 		help_actions(NULL, json);
 	else if ((action || !help_command(topic)) && !help_actions(topic, json)) {
-		fprintf(stderr,
-			"apprun: there is no help about %s\nTry: apprun help, or apprun help "
-			"actions\n",
-			topic);
-		return CLI_USAGE;
+		return cli_wrong("cli/no-help", "topic", topic, NULL);
 	}
 	return CLI_OK;
 }

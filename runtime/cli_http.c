@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli_http.h"
+#include "cli_say.h"
 #include "client/client.h"
 #include "config/config.h"
 #include "fiber/fiber.h"
@@ -23,16 +24,17 @@ static struct {
 	struct ar_str url, token;
 } server;
 
-static int say_why(const char *what)
+static int say_why(const char *slug)
 {
 	const struct ar_err *err = ar_err();
 
 	while (err != NULL && err->why == NULL && err->below != NULL)
 		err = err->below;
-	fprintf(stderr, "apprun: %s: %s\n", what,
-		err == NULL        ? "no reason given"
-		: err->why != NULL ? err->why
-				   : err->def->slug);
+	cli_complain(slug, "why",
+		     err == NULL        ? "?"
+		     : err->why != NULL ? err->why
+					: err->def->slug,
+		     NULL);
 	ar_err_clear();
 	return -1;
 }
@@ -58,8 +60,7 @@ static int find_running(void)
 
 	while (read_run_file() != 0) {
 		if (ar_mono_ms() > until)
-			return say_why(
-				"a server has the data folder, but does not say where it is");
+			return say_why("cli/no-run-file");
 		ar_err_clear();
 		usleep(20000);
 	}
@@ -72,7 +73,7 @@ static int bring_own(void)
 
 	ar_log_level(AR_ERROR);
 	if (main_start_sandbox() != 0 || serve_start(&options) != 0)
-		return say_why("cannot start");
+		return say_why("cli/cannot-start");
 	server.mine = true;
 	server.url = serve_url();
 	server.token = serve_token();
@@ -83,11 +84,11 @@ static int find_server(void)
 {
 	server.pool = ar_pool_new();
 	if (folder_open(ar_config_strz("data")) != 0)
-		return say_why("data");
+		return say_why("cli/data");
 	int lock = folder_lock();
 
 	if (lock < 0)
-		return say_why("data");
+		return say_why("cli/data");
 	if ((lock == 1 ? find_running() : bring_own()) != 0)
 		return -1;
 	server.ready = true;
@@ -113,32 +114,12 @@ struct request {
 	int rc;
 };
 
-/* "zh_CN.UTF-8" as "zh-CN". */
-static struct ar_str language(struct ar_pool *pool)
-{
-	static const char *const names[] = { "LC_ALL", "LC_MESSAGES", "LANG" };
-
-	for (size_t i = 0; i < AR_COUNT(names); i++) {
-		const char *value = getenv(names[i]);
-
-		if (value == NULL || value[0] == '\0')
-			continue;
-		char *text = ar_printf(pool, "%.20s", value);
-
-		text[strcspn(text, ".@")] = '\0';
-		if (strchr(text, '_') != NULL)
-			*strchr(text, '_') = '-';
-		return ar_str(text);
-	}
-	return AR_STR("en");
-}
-
 static void request_fiber(void *arg)
 {
 	struct request *r = arg;
 	struct ar_fetch_header headers[] = {
 		{ AR_STR("authorization"), ar_strf(r->pool, "Bearer %.*s", AR_FMT(server.token)) },
-		{ AR_STR("accept-language"), language(r->pool) },
+		{ AR_STR("accept-language"), ar_str(cli_language()) },
 		{ AR_STR("content-type"), AR_STR("application/json") },
 	};
 	struct ar_fetch fetch = {
@@ -155,7 +136,7 @@ static void request_fiber(void *arg)
 		fetch.body = ar_json_print(r->pool, r->body);
 	r->rc = ar_fetch(r->pool, &fetch, &r->reply);
 	if (r->rc != 0)
-		say_why("the server cannot be reached");
+		say_why("cli/unreached");
 	ar_loop_stop(ar_loop());
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "cli.h"
+#include "cli_say.h"
 #include "config/config.h"
 #include "folder.h"
 #include "json/json.h"
@@ -20,19 +21,13 @@
 
 extern char **environ;
 
-static int say(const char *what, const char *why)
-{
-	fprintf(stderr, "apprun: %s%s%s\n", what, why[0] != '\0' ? ": " : "", why);
-	return -1;
-}
-
 static const char *why_not(void)
 {
 	const struct ar_err *err = ar_err();
 
 	while (err != NULL && err->why == NULL && err->below != NULL)
 		err = err->below;
-	return err == NULL ? "no reason given" : err->why != NULL ? err->why : err->def->slug;
+	return err == NULL ? "?" : err->why != NULL ? err->why : err->def->slug;
 }
 
 #ifdef __SANITIZE_ADDRESS__
@@ -86,7 +81,7 @@ static int open_log(void)
 	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		return say("cannot open the log file", path);
+		return cli_complain("cli/no-log", "file", path, NULL), -1;
 	ar_log_fd(fd);
 	return 0;
 }
@@ -112,10 +107,14 @@ static void greet(bool json)
 	if (json) {
 		printf("{\"url\":\"%.*s\",\"pid\":%ld}\n", AR_FMT(serve_url()), (long)getpid());
 	} else {
-		printf("apprun " APPRUN_VERSION " answers at %.*s\n", AR_FMT(serve_url()));
-		printf("  data            %.*s\n", AR_FMT(folder_path()));
+		struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
+		const char *folder = ar_strz(pool, folder_path());
+
+		cli_print("cli/answers", "version", APPRUN_VERSION, "url",
+			  ar_strz(pool, serve_url()), NULL);
+		cli_print("cli/at-data", "folder", folder, NULL);
 		if (folder_has("first-login.json"))
-			printf("  first sign-in   %.*s/first-login.json\n", AR_FMT(folder_path()));
+			cli_print("cli/at-login", "folder", folder, NULL);
 	}
 	fflush(stdout);
 }
@@ -128,7 +127,7 @@ static int serve_words(const struct words *words, struct serve_options *ret, boo
 		} else if (strcmp(words->argv[i], "--json") == 0) {
 			*ret_json = true;
 		} else {
-			say("serve does not know", words->argv[i]);
+			cli_complain("cli/serve-word", "word", words->argv[i], NULL);
 			return CLI_USAGE;
 		}
 	}
@@ -145,14 +144,14 @@ static int serve(const struct words *words)
 	if (open_log() != 0)
 		return CLI_UNREACHED;
 	if (folder_open(ar_config_strz("data")) != 0)
-		return say("cannot start", why_not()), CLI_UNREACHED;
+		return cli_complain("cli/cannot-start", "why", why_not(), NULL), CLI_UNREACHED;
 	int lock = folder_lock();
 
 	if (lock == 1)
-		return say("another apprun serves this data folder", ar_config_strz("data")),
+		return cli_complain("cli/another", "folder", ar_config_strz("data"), NULL),
 		       CLI_UNREACHED;
 	if (lock < 0 || main_start_sandbox() != 0 || serve_start(&options) != 0)
-		return say("cannot start", why_not()), CLI_UNREACHED;
+		return cli_complain("cli/cannot-start", "why", why_not(), NULL), CLI_UNREACHED;
 	greet(json);
 	ar_info("apprun", "started", "version", APPRUN_VERSION);
 	int rc = serve_wait() == 0 ? CLI_OK : CLI_UNREACHED;
@@ -179,6 +178,8 @@ static int help(int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			json = true;
+		else if (argv[i][0] == '-' && strchr(argv[i], '=') == NULL)
+			i++; /* a setting and its value: every command takes some */
 		else if (argv[i][0] != '-' && n < 2)
 			words[n++] = argv[i];
 	}

@@ -208,6 +208,23 @@ def commands(p, running):
     assert code == 1 and "not-found" in err, (code, out, err)
     code, out, err = p.cli("tenant", "create", "acme", env={"LANG": "zh_CN.UTF-8"})
     assert code == 1 and "租户" in err, err
+    spoken = [
+        (("tenant", "create", "beta"), 0, "已创建租户 beta\n管理员  admin@beta.example\n密码", ""),
+        (("tenant", "delete", "beta"), 2, "", "apprun: 这将永久删除 beta 的全部内容"),
+        (("tenant", "delete", "beta", "--yes"), 0, "已删除租户 beta", ""),
+        (("nonsense",), 2, "", "apprun: 没有这个命令\n可试：apprun help\n"),
+        (("tenant", "create"), 2, "", "apprun: 用法：apprun tenant create"),
+        (("call", "x", "--what"), 2, "", "没有选项 --what"),
+        (("workflow", "run", "nothing", "--tenant", "acme"), 1, "", "apprun: 未找到: workflow (not-found)"),
+        (("help",), 0, "多租户后端", ""),
+        (("help", "tenant"), 0, "首位管理员的邮箱", ""),
+        (("help", "nothing"), 2, "", "没有关于 nothing 的帮助"),
+    ]
+    for words, want, stdout, stderr in spoken:
+        code, out, err = p.cli(*words, env={"LANG": "C", "LC_ALL": "zh_CN.UTF-8"})
+        assert code == want and stdout in out and stderr in err, (words, code, out, err)
+    code, out, err = p.cli("nonsense", env={"LANG": "zh_CN.UTF-8", "LC_ALL": "C"})
+    assert "no such command" in err, err
     code, out, err = p.cli("tenant", "delete", "acme", "--yes")
     assert code == 0, err
     assert json.loads(p.cli("tenant", "list", "--json")[1]) == []
