@@ -5,7 +5,6 @@
  * reason stays as it comes.
  */
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,56 +36,27 @@ bool cli_speaks_chinese(void)
 	return strcmp(ar_language(ar_str(cli_language())), "zh-CN") == 0;
 }
 
-static void print(FILE *to, const char *before, const char *slug, va_list pairs)
+void cli_say(FILE *to, const char *before, const char *slug, ...)
 {
 	struct ar_pool *pool AR_CLEANUP(ar_pool_cleanup) = ar_pool_new();
 	struct ar_err_param *params = NULL;
 	const char *key;
+	va_list pairs;
 
+	va_start(pairs, slug);
 	while ((key = va_arg(pairs, const char *)) != NULL) {
 		struct ar_err_param *param = ar_new(pool, struct ar_err_param);
 
 		*param = (struct ar_err_param){ key, va_arg(pairs, const char *), params };
 		params = param;
 	}
+	va_end(pairs);
 	fprintf(to, "%s%.*s\n", before,
 		AR_FMT(ar_message(pool, ar_str(cli_language()), slug, params)));
 }
 
-void cli_print(const char *slug, ...)
+int cli_try_help(void)
 {
-	va_list pairs;
-
-	va_start(pairs, slug);
-	print(stdout, "", slug, pairs);
-	va_end(pairs);
-}
-
-void cli_complain(const char *slug, ...)
-{
-	va_list pairs;
-
-	va_start(pairs, slug);
-	print(stderr, "apprun: ", slug, pairs);
-	va_end(pairs);
-}
-
-static void say_try(const char *slug, ...)
-{
-	va_list none;
-
-	va_start(none, slug);
-	print(stderr, "", slug, none);
-	va_end(none);
-}
-
-int cli_wrong(const char *slug, ...)
-{
-	va_list pairs;
-
-	va_start(pairs, slug);
-	print(stderr, "apprun: ", slug, pairs);
-	va_end(pairs);
-	say_try("cli/try", NULL);
+	cli_say(stderr, "", "cli/try", NULL);
 	return CLI_USAGE;
 }

@@ -5,17 +5,22 @@
 #ifndef AR_CLI_SAY_H
 #define AR_CLI_SAY_H
 
+#include <stdio.h>
+
 #include "base/base.h"
 
 /* "zh_CN.UTF-8" as "zh-CN": an Accept-Language. Never NULL. */
 const char *cli_language(void);
 bool cli_speaks_chinese(void);
 
+void cli_say(FILE *to, const char *before, const char *slug, ...) __attribute__((sentinel));
+int cli_try_help(void); /* says where help is; CLI_USAGE */
+
 /* A line on standard output. */
-void cli_print(const char *slug, ...) __attribute__((sentinel));
+#define cli_print(...) cli_say(stdout, "", __VA_ARGS__)
 /* "apprun: ..." on standard error. */
-void cli_complain(const char *slug, ...) __attribute__((sentinel));
-/* The same of a wrong command line, with where help is. Returns CLI_USAGE. */
-int cli_wrong(const char *slug, ...) __attribute__((sentinel));
+#define cli_complain(...) cli_say(stderr, "apprun: ", __VA_ARGS__)
+/* The same of a wrong command line; CLI_USAGE. */
+#define cli_wrong(...) (cli_complain(__VA_ARGS__), cli_try_help())
 
 #endif
