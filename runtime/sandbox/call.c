@@ -208,32 +208,30 @@ static struct ar_str copy(struct ar_pool *pool, const char *z)
 
 static void add_params(struct ar_pool *pool, struct ar_json *to, const struct ar_err_param *p)
 {
-	for (; p != NULL; p = p->next) {
+	for (; p != NULL; p = p->next)
 		if (ar_json_get(to, p->key) == NULL)
 			ar_json_set(to, copy(pool, p->key),
 				    ar_json_str(pool, copy(pool, p->value)));
-	}
-}
-
-static struct ar_json *member_of(struct ar_pool *pool, struct ar_json *object, const char *name)
-{
-	struct ar_json *member = ar_json_get(object, name);
-
-	if (member == NULL) {
-		member = ar_json_new(pool, AR_OBJECT);
-		ar_json_set(object, copy(pool, name), member);
-	}
-	return member;
 }
 
 /* fields: {path: code}, and fieldParams: {path: {name: value}} where a code has some. */
-static void add_field(struct ar_pool *pool, struct ar_json *v, const struct ar_err_field *field)
+static void add_fields(struct ar_pool *pool, struct ar_json *to, const struct ar_err_field *f)
 {
-	ar_json_set(member_of(pool, v, "fields"), copy(pool, field->path),
-		    ar_json_str(pool, copy(pool, field->code)));
-	if (field->params != NULL)
-		add_params(pool, member_of(pool, member_of(pool, v, "fieldParams"), field->path),
-			   field->params);
+	struct ar_json *fields = ar_json_new(pool, AR_OBJECT);
+	struct ar_json *params = ar_json_new(pool, AR_OBJECT);
+
+	for (; f != NULL; f = f->next) {
+		struct ar_json *own = ar_json_new(pool, AR_OBJECT);
+
+		add_params(pool, own, f->params);
+		ar_json_set(fields, copy(pool, f->path), ar_json_str(pool, copy(pool, f->code)));
+		if (own->count > 0)
+			ar_json_set(params, copy(pool, f->path), own);
+	}
+	if (fields->count > 0)
+		ar_json_set(to, AR_STR("fields"), fields);
+	if (params->count > 0)
+		ar_json_set(to, AR_STR("fieldParams"), params);
 }
 
 /* {code, status, message, fields, and the parameters}; what is for the log only stays here. */
@@ -250,8 +248,7 @@ static struct ar_json *error_value(struct ar_pool *pool, const struct ar_err *er
 	ar_json_set(v, AR_STR("code"), ar_json_str(pool, ar_str(err->def->slug)));
 	ar_json_set(v, AR_STR("status"), ar_json_int(pool, err->def->status));
 	ar_json_set(v, AR_STR("message"), ar_json_str(pool, message));
-	for (const struct ar_err_field *f = err->fields; f != NULL; f = f->next)
-		add_field(pool, v, f);
+	add_fields(pool, v, err->fields);
 	add_params(pool, v, err->params);
 	return v;
 }
