@@ -15,6 +15,7 @@
 #define AR_PRINTF(fmt, args)            __attribute__((format(printf, fmt, args)))
 #define AR_CLEANUP(fn)                  __attribute__((cleanup(fn)))
 #define AR_UNUSED                       __attribute__((unused))
+#define AR_COLD                         __attribute__((cold)) /* callers seldom get there */
 #define AR_COUNT(array)                 (sizeof(array) / sizeof((array)[0]))
 #define AR_MIN(a, b)                    ((a) < (b) ? (a) : (b))
 #define AR_MAX(a, b)                    ((a) > (b) ? (a) : (b))

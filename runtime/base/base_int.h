@@ -9,7 +9,7 @@
 /* Rises with every ar_seam_set(), so that state kept per thread starts again with the new seam. */
 unsigned ar_seam_generation(void);
 /* Ends the process: memory or the kernel's random numbers are not to be had. */
-__attribute__((noreturn)) void ar_die(const char *what);
+__attribute__((noreturn, cold)) void ar_die(const char *what);
 char *ar_vprintf(struct ar_pool *pool, const char *fmt, va_list ap) AR_PRINTF(2, 0);
 /* Length of the well-formed UTF-8 sequence at the front of n > 0 bytes, or 0. */
 size_t ar_utf8_step(const char *p, size_t n);
