@@ -64,8 +64,8 @@ struct data_field {
 	size_t cell; /* column of a row, see DATA_CELLS */
 };
 
-/* The first cells of every row; the fields follow in order. */
-enum { CELL_ID, CELL_CREATED, CELL_UPDATED, CELL_REVISION, DATA_CELLS };
+/* The first cells of every row; the fields follow in order, and the revision when one row is read. */
+enum { CELL_ID, CELL_CREATED, CELL_UPDATED, DATA_CELLS };
 extern const char *const data_fixed_names[]; /* of the first three; ends with NULL */
 
 enum data_rule_name { RULE_LIST, RULE_VIEW, RULE_CREATE, RULE_UPDATE, RULE_DELETE, DATA_RULES };
@@ -205,7 +205,7 @@ struct ar_json data_cell(const struct ar_rows *rows, const struct data_field *fi
 /* Which fields a reply shows: `fields=` of the call, or all. AR_E_INVALID. */
 struct data_shape {
 	bool all;
-	bool fixed[CELL_REVISION]; /* id, created, updated */
+	bool fixed[DATA_CELLS]; /* id, created, updated */
 	uint64_t fields[(DATA_FIELDS_MAX + 63) / 64];
 };
 int data_shape_read(const struct data_collection *collection, const struct ar_str *names, size_t n,
@@ -218,6 +218,8 @@ struct ar_json *data_row_object(struct ar_pool *pool, const struct data_collecti
 struct ar_str data_record_text(struct ar_pool *pool, const struct data_collection *collection,
 			       const struct ar_json *record);
 struct ar_str data_etag(struct ar_pool *pool, int64_t revision, struct ar_str updated);
+/* Of a row that get_sql found. */
+int64_t data_row_revision(const struct ar_rows *rows);
 struct ar_str data_row_etag(struct ar_pool *pool, const struct ar_rows *rows);
 /* A value as the column keeps it: JSON as text. */
 struct ar_json data_stored(struct ar_pool *pool, const struct data_field *field,

@@ -186,9 +186,14 @@ struct ar_str data_etag(struct ar_pool *pool, int64_t revision, struct ar_str up
 	return ar_str_n(tag, n);
 }
 
+int64_t data_row_revision(const struct ar_rows *rows)
+{
+	return ar_col_int(rows, rows->columns - 1);
+}
+
 struct ar_str data_row_etag(struct ar_pool *pool, const struct ar_rows *rows)
 {
-	return data_etag(pool, ar_col_int(rows, CELL_REVISION), ar_col_str(rows, CELL_UPDATED));
+	return data_etag(pool, data_row_revision(rows), ar_col_str(rows, CELL_UPDATED));
 }
 
 /* ---- by id ---- */

@@ -416,7 +416,7 @@ static AR_YIELDS int change(struct ar_call *call, bool whole, const struct data_
 		return -1;
 	c = *ret_c;
 	record = data_row_object(call->pool, c, &rows);
-	revision = ar_col_int(&rows, CELL_REVISION);
+	revision = data_row_revision(&rows);
 	if ((whole ? data_check_whole(call->pool, c, input, false, &values)
 		   : data_check_patch(call->pool, c, record, input, &values)) != 0)
 		return -1;
