@@ -107,9 +107,8 @@ static void make_sql(struct data_collection *c, struct ar_pool *pool)
 		ar_sql_add(&sql, c->fields[i].sql);
 	}
 	c->columns = ar_sql_text(&sql);
-	c->get_sql =
-		ar_printf(pool, "SELECT %s, r.\"ar_revision\" FROM %s AS r WHERE r.\"id\" = ?",
-			  c->columns, c->table);
+	c->get_sql = ar_printf(pool, "SELECT %s, r.\"ar_revision\" FROM %s AS r WHERE r.\"id\" = ?",
+			       c->columns, c->table);
 	c->delete_sql =
 		ar_printf(pool, "DELETE FROM %s WHERE \"id\" = ?%s", c->table,
 			  c->schema->dialect == AR_POSTGRES ? " AND " DATA_SAME_COLLECTION : "");

@@ -75,8 +75,8 @@ static inline int ar_failed(int minus_one AR_UNUSED)
 #define ar_fail_why(def, ...) ar_failed(ar_fail_why_at(__FILE__, __LINE__, (def), __VA_ARGS__))
 AR_COLD int ar_fail_at(const char *file, int line, bool over, const struct ar_err_def *def, ...)
 	__attribute__((sentinel));
-AR_COLD int ar_fail_why_at(const char *file, int line, const struct ar_err_def *def, const char *fmt, ...)
-	AR_PRINTF(4, 5);
+AR_COLD int ar_fail_why_at(const char *file, int line, const struct ar_err_def *def,
+			   const char *fmt, ...) AR_PRINTF(4, 5);
 /* Adds a refused field; when the top is not AR_E_INVALID, starts a new stack with it. */
 #define ar_fail_field(path, code, ...)                                                             \
 	ar_failed(ar_fail_field_at(__FILE__, __LINE__, AR_E_INVALID, (path), (code),               \
@@ -87,10 +87,10 @@ AR_COLD int ar_fail_why_at(const char *file, int line, const struct ar_err_def *
 /* The same over the error at hand, which is the cause: one field, the first of its error. */
 #define ar_fail_field_over(path, code, ...)                                                        \
 	ar_failed(ar_fail_field_over_at(__FILE__, __LINE__, (path), (code), ##__VA_ARGS__, NULL))
-AR_COLD int ar_fail_field_over_at(const char *file, int line, const char *path, const char *code, ...)
-	__attribute__((sentinel));
-AR_COLD int ar_fail_field_at(const char *file, int line, const struct ar_err_def *def, const char *path,
-		     const char *code, ...) __attribute__((sentinel));
+AR_COLD int ar_fail_field_over_at(const char *file, int line, const char *path, const char *code,
+				  ...) __attribute__((sentinel));
+AR_COLD int ar_fail_field_at(const char *file, int line, const struct ar_err_def *def,
+			     const char *path, const char *code, ...) __attribute__((sentinel));
 
 const struct ar_err *ar_err(void);            /* top of the stack, or NULL */
 bool ar_err_is(const struct ar_err_def *def); /* the top, or any cause below it */
