@@ -32,7 +32,7 @@ static struct ar_str user_agent(struct ar_call *call)
 	struct ar_str agent = AR_STR_NONE;
 
 	if (call->http != NULL)
-		agent = ar_str_sub(ar_http_header(call->http, "user-agent"), 0, AGENT_MAX);
+		agent = ar_utf8_head(ar_http_header(call->http, "user-agent"), AGENT_MAX);
 	return ar_utf8_valid(agent) && agent.n > 0 ? agent : AR_STR("");
 }
 

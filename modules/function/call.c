@@ -46,10 +46,7 @@ static struct ar_json *context_of(const struct function_call *call, struct ar_st
 
 static const char *message_text(struct ar_pool *pool, struct ar_str message)
 {
-	message = ar_str_sub(message, 0, MESSAGE_MAX);
-	for (int i = 0; i < 3 && !ar_utf8_valid(message); i++) /* cut inside of a character */
-		message.n--;
-	return ar_strz(pool, message);
+	return ar_strz(pool, ar_utf8_head(message, MESSAGE_MAX));
 }
 
 int64_t function_status(const struct ar_json *value)

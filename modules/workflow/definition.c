@@ -360,7 +360,7 @@ static int head_read(struct workflow_graph *graph, const struct ar_json *definit
 	    workflow_text(definition, "description", &top, &description) != 0)
 		return -1;
 	graph->name = ar_str_dup(graph->pool, name);
-	graph->description = ar_str_dup(graph->pool, ar_str_sub(description, 0, 4096));
+	graph->description = ar_str_dup(graph->pool, ar_utf8_head(description, 4096));
 	return 0;
 }
 

@@ -80,11 +80,7 @@ struct ar_json *workflow_error_masked(struct ar_pool *pool, const struct workflo
 
 static struct ar_json *param_text(struct ar_pool *pool, const char *value)
 {
-	struct ar_str s = ar_str_sub(ar_str(value), 0, PARAM_MAX);
-
-	for (int i = 0; i < 3 && s.n > 0 && !ar_utf8_valid(s); i++) /* cut inside of a character */
-		s.n--;
-	return ar_json_str(pool, ar_str_dup(pool, s));
+	return ar_json_str(pool, ar_str_dup(pool, ar_utf8_head(ar_str(value), PARAM_MAX)));
 }
 
 static struct ar_json *error_fields(struct ar_pool *pool, const struct ar_err *err)

@@ -271,6 +271,15 @@ size_t ar_utf8_step(const char *s, size_t n)
 	return len;
 }
 
+struct ar_str ar_utf8_head(struct ar_str s, size_t max)
+{
+	if (s.n <= max)
+		return s;
+	while (max > 0 && ((unsigned char)s.p[max] & 0xC0) == 0x80)
+		max--;
+	return ar_str_n(s.p, max);
+}
+
 bool ar_utf8_valid(struct ar_str s)
 {
 	const char *p = s.p, *end;

@@ -67,6 +67,8 @@ struct ar_str ar_str_lower(struct ar_pool *pool, struct ar_str s); /* ASCII */
 
 /* True for well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool ar_utf8_valid(struct ar_str s);
+/* At most max bytes of it, of whole characters. s is valid. */
+struct ar_str ar_utf8_head(struct ar_str s, size_t max);
 size_t ar_utf8_len(struct ar_str s); /* code points of a valid string */
 
 #endif

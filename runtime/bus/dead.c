@@ -12,6 +12,8 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LAST_MS  600000
 #define RETRY_AFTER_MAX  86400 /* seconds */
+#define PARAM_MAX        200   /* bytes of why a letter is dead: of a parameter, */
+#define ERROR_MAX        500   /* of all */
 #define WAIT_FIRST_MS    500
 #define WAIT_LAST_MS     60000
 
@@ -51,9 +53,9 @@ void failure_take(struct ar_pool *pool, struct failure *ret)
 		ret->retry_after_ms = AR_MIN(seconds, RETRY_AFTER_MAX) * 1000;
 	ret->error = ar_str_dup(pool, ar_str(err != NULL ? err->def->slug : "internal"));
 	for (const struct ar_err_param *p = err != NULL ? err->params : NULL; p; p = p->next)
-		ret->error = ar_str_sub(
-			ar_strf(pool, "%.*s %s=%.100s", AR_FMT(ret->error), p->key, p->value), 0,
-			500);
+		ret->error = ar_strf(pool, "%.*s %s=%.*s", AR_FMT(ret->error), p->key,
+				     AR_FMT(ar_utf8_head(ar_str(p->value), PARAM_MAX)));
+	ret->error = ar_utf8_head(ret->error, ERROR_MAX);
 	ar_log_err(AR_WARN, "bus", "a delivery failed");
 	ar_err_clear();
 }

@@ -262,13 +262,29 @@ static void utf8_public(void **state)
 	assert_true(valid > 50 && invalid > 50);
 }
 
+static void a_head_ends_between_characters(void **state)
+{
+	struct ar_str s =
+		AR_STR("a\xc3\xa9\xe9\x94\x99\xf0\x9f\x98\x80"); /* of 1, 2, 3 and 4 bytes */
+	static const size_t want[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10 };
+
+	for (size_t max = 0; max < AR_COUNT(want); max++)
+		assert_int_equal(ar_utf8_head(s, max).n, want[max]);
+	assert_int_equal(ar_utf8_head(AR_STR_NONE, 5).n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(views),    cmocka_unit_test(order),
-		cmocka_unit_test(cutting),  cmocka_unit_test(integers),
-		cmocka_unit_test(floats),   cmocka_unit_test(copies),
-		cmocka_unit_test(utf8_own), cmocka_unit_test(utf8_public),
+		cmocka_unit_test(a_head_ends_between_characters),
+		cmocka_unit_test(views),
+		cmocka_unit_test(order),
+		cmocka_unit_test(cutting),
+		cmocka_unit_test(integers),
+		cmocka_unit_test(floats),
+		cmocka_unit_test(copies),
+		cmocka_unit_test(utf8_own),
+		cmocka_unit_test(utf8_public),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,30 @@ TEST(a_dead_letter_is_whole_although_its_turn_failed)
 	CHECK_INT(rig_count(rig, "SELECT count(*) FROM bus_delivery"), 0);
 }
 
+/* ---- words of several bytes ---- */
+
+static int deliver_wordy(struct ar_delivery *d)
+{
+	char words[601] = "";
+
+	for (int i = 0; i < 200; i++)
+		memcpy(words + (size_t)i * 3, "\xe9\x94\x99", 3);
+	return ar_fail(AR_E_INVALID, "a", words, "b", words, "c", words);
+}
+
+static const struct ar_bus_target wordy_target = { "wordy", NULL, deliver_wordy, false };
+
+TEST(why_a_letter_is_dead_is_cut_between_characters)
+{
+	subscribe(rig, "wordy");
+	rig_publish(rig, "wordy", "k", 1);
+	rig_sleep(10000);
+	CHECK_INT(rig_count(rig, "SELECT count(*) FROM bus_dead WHERE length(error) > 150 AND "
+				 "replace(error, '\xe9\x94\x99', '') = 'invalid a= b= c='"),
+		  1);
+	CHECK_INT(rig_count(rig, "SELECT count(*) FROM bus_delivery"), 0);
+}
+
 /* ---- a long log ---- */
 
 TEST(a_long_log_is_pruned_also_of_a_tenant_that_is_idle)
@@ -115,11 +139,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_dead_letter_is_whole_although_its_turn_failed),
+		cmocka_unit_test(why_a_letter_is_dead_is_cut_between_characters),
 		cmocka_unit_test(a_long_log_is_pruned_also_of_a_tenant_that_is_idle),
 		cmocka_unit_test(resumes_also_while_many_tenants_are_awake_all_the_time),
 	};
 
 	ar_bus_register(&refused_target);
+	ar_bus_register(&wordy_target);
 	ar_bus_register(&stored_target);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
