@@ -102,7 +102,9 @@ static int read_file(struct cli *cli, const char *path, struct ar_str *ret)
 
 	if (f != NULL && f != stdin)
 		fclose(f);
-	return rc == 0 ? 0 : cli_wrong("cli/cannot-read", "file", path, NULL);
+	if (rc != 0)
+		cli_wrong("cli/cannot-read", "file", path, NULL);
+	return rc;
 }
 
 /* --input: JSON, @FILE or -. */
