@@ -147,7 +147,6 @@ struct worker {
 	int64_t pruned_at;                 /* position at the last pruning */
 	int64_t pruned_ms;
 	bool stuck;        /* the last pruning found nothing that may go */
-	int64_t unpruned;  /* bytes that were read since then */
 	unsigned failures; /* turns in a row */
 	bool worked;       /* found events or had a unit of work of its own: may have more soon */
 	bool settle;       /* about to end: stores the position first */

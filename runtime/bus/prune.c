@@ -31,7 +31,9 @@ void ar_bus_retain(const struct ar_bus_retain *retain)
 	atomic_store(&keep_dead, retain->dead_bytes);
 }
 
-#define ROW_BYTES "200" /* ROW_SIZE */
+#define TEXT(token)    #token
+#define TEXT_OF(macro) TEXT(macro)
+#define ROW_BYTES      TEXT_OF(ROW_SIZE)
 
 static const char *const oldest_sql[] = {
 #define OLDEST_SQL(bytes)                                                                          \

@@ -16,13 +16,11 @@
 #include <assert.h>
 #include <stdatomic.h>
 
-#define LINGER_MS     2000 /* a worker that found something stays awake for so long */
-#define WAIT_MAX_MS   60000
-#define PAUSE_MAX_MS  2000         /* after turns that failed */
-#define POSITION_LAG  BATCH_EVENTS /* events that the stored position may be behind */
-#define STOP_MS       10000        /* jobs may go on for so long when the bus stops */
-#define PRUNE_EACH_MS 600000
-#define PRUNE_MORE_MS 1000 /* there are more rows than one unit of work takes */
+#define LINGER_MS    2000 /* a worker that found something stays awake for so long */
+#define WAIT_MAX_MS  60000
+#define PAUSE_MAX_MS 2000         /* after turns that failed */
+#define POSITION_LAG BATCH_EVENTS /* events that the stored position may be behind */
+#define STOP_MS      10000        /* jobs may go on for so long when the bus stops */
 
 bool (*bus_fault)(const char *point);
 
