@@ -10,39 +10,41 @@ const struct ar_err_def FUNCTION_E_ESCALATION[1] = { { "function/escalation", 40
 const struct ar_err_def FUNCTION_E_LIBRARY[1] = { { "function/library", 422 } };
 const struct ar_err_def FUNCTION_E_REPLY[1] = { { "function/reply", 500 } };
 
-static const struct ar_err_def refused[] = {
-	{ "function/refused", 400 },           { "function/unauthorized", 401 },
-	{ "function/forbidden", 403 },         { "function/not-found", 404 },
-	{ "function/conflict", 409 },          { "function/unprocessable", 422 },
-	{ "function/too-many-requests", 429 }, { "function/unavailable", 503 },
-};
-
-static const char *const refused_words[] = {
-	"function/no-words", "unauthorized",      "forbidden",         "not-found",
-	"conflict",          "function/no-words", "too-many-requests", "unavailable",
+static const struct refused {
+	struct ar_err_def def;
+	const char *words;
+} refused[] = {
+	{ { "function/refused", 400 }, "function/no-words" },
+	{ { "function/unauthorized", 401 }, "unauthorized" },
+	{ { "function/forbidden", 403 }, "forbidden" },
+	{ { "function/not-found", 404 }, "not-found" },
+	{ { "function/conflict", 409 }, "conflict" },
+	{ { "function/unprocessable", 422 }, "function/no-words" },
+	{ { "function/too-many-requests", 429 }, "too-many-requests" },
+	{ { "function/unavailable", 503 }, "unavailable" },
 };
 
 const char *function_refused_words(const struct ar_err_def *def)
 {
-	return refused_words[def - refused];
+	return AR_CONTAINER(def, struct refused, def)->words;
 }
 
 const struct ar_err_def *function_refused(int64_t status)
 {
 	for (size_t i = 0; i < AR_COUNT(refused); i++)
-		if (refused[i].status == status)
-			return &refused[i];
+		if (refused[i].def.status == status)
+			return &refused[i].def;
 	return NULL;
 }
 
 static const struct ar_err_def *const errors[] = {
 	FUNCTION_E_FAILED,     FUNCTION_E_LIMIT,
 	FUNCTION_E_ESCALATION, FUNCTION_E_LIBRARY,
-	FUNCTION_E_REPLY,      &refused[0],
-	&refused[1],           &refused[2],
-	&refused[3],           &refused[4],
-	&refused[5],           &refused[6],
-	&refused[7],           NULL,
+	FUNCTION_E_REPLY,      &refused[0].def,
+	&refused[1].def,       &refused[2].def,
+	&refused[3].def,       &refused[4].def,
+	&refused[5].def,       &refused[6].def,
+	&refused[7].def,       NULL,
 };
 
 /* ---- what goes in and out ---- */
