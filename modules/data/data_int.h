@@ -117,8 +117,8 @@ AR_YIELDS int data_schema_get(struct ar_call *call, const struct data_schema **r
 /* For who changes it: nobody else does until the unit, which it begins, ends; what it gives is what
  * is there now. */
 AR_YIELDS int data_schema_lock(struct ar_call *call, const struct data_schema **ret);
-/* Begins the unit of a record to be made or changed, when it makes sure of what c says: AR_E_CONFLICT when that
- * is no longer so. With PostgreSQL the statement itself asks. */
+/* Begins the unit of a record to be made or changed, when it makes sure of what c says:
+ * AR_E_CONFLICT when that is no longer so. With PostgreSQL the statement itself asks. */
 AR_YIELDS int data_schema_hold(struct ar_call *call, const struct data_collection *c);
 /* AR_E_NOT_FOUND with what: collection. */
 AR_YIELDS int data_collection_get(struct ar_call *call, struct ar_str name,

@@ -389,11 +389,9 @@ static AR_YIELDS int update(struct ar_call *call, const struct data_collection *
 	ar_sql_add(&sql, " WHERE \"id\" = ");
 	ar_sql_bind(&sql, AR_J_STR(ar_json_text(record, "id", AR_STR_NONE)));
 	if (c->schema->dialect == AR_POSTGRES) {
-		ar_sql_add(&sql, " AND EXISTS (SELECT 1 FROM data_collections WHERE id = ");
-		ar_sql_bind(&sql, AR_J_STR(c->id));
-		ar_sql_add(&sql, " AND revision = ");
-		ar_sql_bind(&sql, AR_J_INT(c->revision));
-		ar_sql_add(&sql, ")");
+		ar_sql_add(&sql, " AND " DATA_SAME_COLLECTION);
+		ar_sql_arg(&sql, AR_J_STR(c->id));
+		ar_sql_arg(&sql, AR_J_INT(c->revision));
 	}
 	text = ar_sql_text(&sql);
 	if (check_lists(call, c, record) != 0)
