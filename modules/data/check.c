@@ -35,7 +35,7 @@ static int members(struct ar_pool *pool, const struct data_collection *collectio
 			continue;
 		}
 		if (data_field_find(collection, m->key) == NULL) {
-			rc = ar_fail_field(ar_strz(pool, ar_str_sub(m->key, 0, 100)), "unknown");
+			rc = ar_fail_field(ar_strz(pool, ar_utf8_head(m->key, 100)), "unknown");
 			continue;
 		}
 		*copy = *m;

@@ -182,7 +182,7 @@ static int plan_renames(struct changes *p)
 	ar_json_each (m, p->renames) {
 		struct ar_json *definition = find_definition(p->fields, m->key);
 		const char *path =
-			ar_printf(pool, "renameFields.%.*s", AR_FMT(ar_str_sub(m->key, 0, 100)));
+			ar_printf(pool, "renameFields.%.*s", AR_FMT(ar_utf8_head(m->key, 100)));
 
 		if (definition == NULL || data_field_find(p->before, m->key) == NULL)
 			return ar_fail_field(path, "not-found");

@@ -172,7 +172,7 @@ static int headers_reply(struct ar_call *call, const struct ar_json *headers, st
 
 		if (h->type != AR_STRING || !header_allowed(name, h->s))
 			return ar_fail(FUNCTION_E_REPLY, "reason", "header", "header",
-				       ar_strz(call->pool, ar_str_sub(h->key, 0, 64)));
+				       ar_strz(call->pool, ar_utf8_head(h->key, 64)));
 		if (ar_str_is(name, "content-type"))
 			*type = h->s;
 		else

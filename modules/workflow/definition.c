@@ -23,7 +23,7 @@ static void where_write(struct ar_buf *buf, const struct workflow_where *where)
 			ar_buf_char(buf, '.');
 	}
 	if (where->name.p != NULL)
-		ar_buf_str(buf, ar_str_sub(where->name, 0, 80));
+		ar_buf_str(buf, ar_utf8_head(where->name, 80));
 	else if (where->in != NULL)
 		ar_buf_int(buf, (int64_t)where->index);
 }
@@ -153,7 +153,7 @@ static int need_add(struct workflow_graph *graph, struct workflow_step *step,
 		return workflow_bad(where, "a step's name or a list of them");
 	needed = workflow_step_find(graph, plain_name(name->s));
 	if (needed == NULL)
-		return workflow_bad_name(where, "no-step", ar_str_sub(name->s, 0, 64));
+		return workflow_bad_name(where, "no-step", ar_utf8_head(name->s, 64));
 	for (size_t k = 0; k < step->nneeds; k++)
 		if (step->needs[k] == (size_t)(needed - graph->steps))
 			return workflow_bad(where, "the same step twice");
