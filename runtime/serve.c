@@ -207,6 +207,7 @@ static int rooms_start(void)
 	ar_tenant_on_close(tenant_calls_end);
 	ar_tenant_on_delete(ar_bus_close);
 	ar_tenant_on_delete(tenant_executors_end);
+	ar_tenant_on_delete(ar_action_forget);
 	ar_tenant_on_delete(tenant_blobs_drop);
 	return modules_start();
 }

@@ -247,6 +247,7 @@ void ar_action_register(
 extern const struct ar_module ar_core_module;
 /* Bytes of replies that are kept for a tenant's Idempotency-Keys. At start; default 1 GiB. */
 void ar_action_replies_max(int64_t bytes);
+void ar_action_forget(struct ar_str tenant); /* it is deleted: what is counted of it goes */
 void ar_action_done(void); /* after the loops ended: forgets what was registered */
 const struct ar_module *const *ar_modules(void);            /* NULL-terminated */
 const struct ar_action *ar_action_find(struct ar_str name); /* also by alias; or NULL */

@@ -18,13 +18,21 @@ struct kept {
 	int64_t bytes, counted_ms; /* 0: not yet */
 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct ar_map *tenants; /* struct kept, by id */
+static struct ar_map *tenants; /* struct kept, by name */
 static int64_t most = INT64_C(1) << 30;
 
 void ar_action_replies_max(int64_t bytes)
 {
 	pthread_mutex_lock(&lock);
 	most = bytes;
+	pthread_mutex_unlock(&lock);
+}
+
+void ar_action_forget(struct ar_str tenant)
+{
+	pthread_mutex_lock(&lock);
+	if (tenants != NULL)
+		ar_heap_free(ar_map_remove(tenants, tenant));
 	pthread_mutex_unlock(&lock);
 }
 
@@ -83,7 +91,7 @@ static bool counted(struct ar_str tenant, int64_t bytes)
 AR_YIELDS int replies_room(struct ar_call *call, int64_t keep_ms)
 {
 	int64_t now = ar_now_ms();
-	bool count, room = known(call->tenant->id, now, &count);
+	bool count, room = known(call->tenant->name, now, &count);
 
 	if (count) {
 		struct ar_rows rows;
@@ -92,10 +100,10 @@ AR_YIELDS int replies_room(struct ar_call *call, int64_t keep_ms)
 			     "SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM action_reply "
 			     "WHERE created > ?",
 			     AR_ARGS(AR_J_INT(now - keep_ms))) != 0) {
-			counted(call->tenant->id, -1);
+			counted(call->tenant->name, -1);
 			return -1;
 		}
-		room = counted(call->tenant->id, ar_rows_next(&rows) ? ar_col_int(&rows, 0) : 0);
+		room = counted(call->tenant->name, ar_rows_next(&rows) ? ar_col_int(&rows, 0) : 0);
 	}
 	if (room)
 		return 0;
@@ -106,7 +114,7 @@ AR_YIELDS int replies_room(struct ar_call *call, int64_t keep_ms)
 int64_t replies_add(const struct ar_call *call, int64_t bytes)
 {
 	pthread_mutex_lock(&lock);
-	kept_of(call->tenant->id)->bytes += bytes + ROW_SIZE;
+	kept_of(call->tenant->name)->bytes += bytes + ROW_SIZE;
 	pthread_mutex_unlock(&lock);
 	return bytes + ROW_SIZE;
 }
