@@ -96,7 +96,7 @@ int main_start_sandbox(void)
 	};
 
 	if (options.loops == 0)
-		options.loops = (int)AR_MAX(1, AR_MIN(sysconf(_SC_NPROCESSORS_ONLN), 256));
+		options.loops = (int)AR_MAX(1, AR_MIN(sysconf(_SC_NPROCESSORS_ONLN), AR_LOOPS_MAX));
 	return ar_sandbox_init(&options);
 }
 

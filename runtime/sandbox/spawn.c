@@ -18,6 +18,8 @@
 
 #include "sandbox/sandbox_int.h"
 
+_Static_assert(ZYGOTE_LOOPS_MAX >= AR_LOOPS_MAX, "the zygote has no place for some loops");
+
 /* ---- a loop's questions ---- */
 
 static struct sb_spawn *spawn_pop(struct sb_loop *loop)

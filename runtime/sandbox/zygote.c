@@ -28,7 +28,6 @@
 #include "sandbox/lock.h"
 
 enum {
-	LOOPS_MAX = 256,
 	NICE = 5, /* the loops' latency comes first */
 	SLICE_BEHIND_NS = 100000000,
 };
@@ -40,7 +39,7 @@ struct child {
 
 static struct child *children;
 static size_t nchildren, children_cap;
-static struct pollfd polled[1 + LOOPS_MAX]; /* the control socket, then the loops' */
+static struct pollfd polled[1 + ZYGOTE_LOOPS_MAX]; /* the control socket, then the loops' */
 static nfds_t npolled = 1;
 static pid_t self;
 
@@ -278,7 +277,7 @@ static void control_ready(void)
 		return;
 	if (n != sizeof(ask))
 		finish();
-	if (ask.what == ZYGOTE_LOOP && fd >= 0 && npolled <= LOOPS_MAX)
+	if (ask.what == ZYGOTE_LOOP && fd >= 0 && npolled <= ZYGOTE_LOOPS_MAX)
 		polled[npolled++] = (struct pollfd){ fd, POLLIN, 0 };
 	else if (fd >= 0)
 		close(fd);

@@ -32,7 +32,7 @@ struct zygote_told {
 
 /* What the program is called when it is executed to be a zygote, and where its socket is then. */
 #define ZYGOTE_NAME "apprun-sandbox"
-enum { ZYGOTE_CONTROL = 3 };
+enum { ZYGOTE_CONTROL = 3, ZYGOTE_LOOPS_MAX = 256 };
 
 /* Ends with the supervisor. */
 _Noreturn void sb_zygote_main(void);
