@@ -58,8 +58,8 @@ static inline void bucket(struct wire_tenant *t, const char *admin, const char *
 	assert_answer(wire(t, admin, "POST /buckets", body), 201, "");
 }
 
-/* Files below data/blobs/TENANT. */
-static inline int files(const char *tenant)
+/* Files below data/blobs/TENANT; with `then` they become as old as that. */
+static inline int files_touch(const char *tenant, const struct timespec then[2])
 {
 	int n = 0;
 
@@ -70,12 +70,22 @@ static inline int files(const char *tenant)
 
 		snprintf(path, sizeof(path), "%s/blobs/%s/%02x", house.data, tenant, (unsigned)i);
 		dir = opendir(path);
-		while (dir != NULL && (entry = readdir(dir)) != NULL)
-			n += entry->d_name[0] != '.';
+		while (dir != NULL && (entry = readdir(dir)) != NULL) {
+			if (entry->d_name[0] == '.')
+				continue;
+			n++;
+			if (then != NULL)
+				assert_ok(utimensat(dirfd(dir), entry->d_name, then, 0));
+		}
 		if (dir != NULL)
 			closedir(dir);
 	}
 	return n;
+}
+
+static inline int files(const char *tenant)
+{
+	return files_touch(tenant, NULL);
 }
 
 /* All of them become two hours old. */
@@ -84,19 +94,7 @@ static inline void files_age(const char *tenant)
 	const struct timespec then[2] = { { ar_now_ms() / 1000 - 7200, 0 },
 					  { ar_now_ms() / 1000 - 7200, 0 } };
 
-	for (int i = 0; i < 256; i++) {
-		char path[200];
-		struct dirent *entry;
-		DIR *dir;
-
-		snprintf(path, sizeof(path), "%s/blobs/%s/%02x", house.data, tenant, (unsigned)i);
-		dir = opendir(path);
-		while (dir != NULL && (entry = readdir(dir)) != NULL)
-			if (entry->d_name[0] != '.')
-				assert_ok(utimensat(dirfd(dir), entry->d_name, then, 0));
-		if (dir != NULL)
-			closedir(dir);
-	}
+	files_touch(tenant, then);
 }
 
 /* What the bus does in the night. */
