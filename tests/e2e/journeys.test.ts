@@ -152,7 +152,7 @@ describe("the demo tenant", () => {
       times.push(Date.now() - began);
     }
     console.log(`starts: ${times.join(", ")} ms`);
-    expect(Math.min(...times)).toBeLessThan(20_000); // the best of three: others use the machine too
+    expect(Math.min(...times)).toBeLessThan(2000); // the best of three: others use the machine too
     api = await signIn();
     expect(await content()).toEqual(before);
   });

@@ -493,3 +493,9 @@ export function expectUnchanged(before: Dump, after: Dump): void {
   }));
   expect(shown).toEqual([]);
 }
+
+// Of times: what most of them took, whatever else a machine did in one of them.
+export function median(numbers: number[]): number {
+  expect(numbers.length).toBeGreaterThan(0);
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+}
